@@ -1,0 +1,293 @@
+//! The command tree: operations by their declared place, and the program's own commands.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+
+use super::output::Output;
+use super::{bench, docs, report, run, virtual_serve};
+use crate::operation::{AnyOperation, Call, Exit, Face, OperationError, Registry};
+use crate::operations::registry;
+use crate::station::{CancelSignals, EndSignals, Station, StationOptions};
+
+/// Options every command understands.
+#[derive(Args, Clone, Debug)]
+pub(super) struct GlobalOptions {
+    /// Journal to write and read
+    #[arg(long, global = true, value_name = "FILE", env = "STATION_DB")]
+    db: Option<PathBuf>,
+    /// Station configuration with the jig's bays
+    #[arg(long, global = true, value_name = "FILE", env = "STATION_CONFIG")]
+    config: Option<PathBuf>,
+    /// One JSON value per line instead of words
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl GlobalOptions {
+    /// What the station is opened with.
+    pub(super) fn station(&self) -> StationOptions {
+        StationOptions {
+            journal: self.db.clone(),
+            config: self.config.clone(),
+            ..Default::default()
+        }
+    }
+}
+
+/// A command of the program that is not an operation.
+struct OwnCommand {
+    command: fn() -> Command,
+    run: fn(&ArgMatches, &GlobalOptions, &Output) -> Result<Exit, OperationError>,
+}
+
+const OWN_COMMANDS: &[OwnCommand] = &[
+    OwnCommand {
+        command: run::command,
+        run: run::run,
+    },
+    OwnCommand {
+        command: report::command,
+        run: report::run,
+    },
+    OwnCommand {
+        command: virtual_serve::command,
+        run: virtual_serve::run,
+    },
+    OwnCommand {
+        command: bench::command,
+        run: bench::run,
+    },
+    OwnCommand {
+        command: mcp_command,
+        run: run_mcp,
+    },
+    OwnCommand {
+        command: docs::command,
+        run: docs::run,
+    },
+];
+
+/// Parses and runs one command line; prints what there is to print.
+pub fn run_from(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let registry = registry();
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // Asked before anything is parsed, as a program wants to hear of a wrong command line as well.
+    let json = arguments
+        .iter()
+        .take_while(|argument| *argument != "--")
+        .any(|argument| argument == "--json");
+    let parsed = tree(&registry)
+        .try_get_matches_from(arguments)
+        .and_then(|matches| {
+            GlobalOptions::from_arg_matches(&matches).map(|options| (matches, options))
+        });
+    let output = Output::new(json);
+    let exit = match parsed {
+        Ok((matches, options)) => dispatch(&registry, &matches, &options, &output)
+            .unwrap_or_else(|error| output.error(&error)),
+        Err(error) => output.usage(&error),
+    };
+    output.unprinted(exit)
+}
+
+fn dispatch(
+    registry: &Registry,
+    matches: &ArgMatches,
+    options: &GlobalOptions,
+    output: &Output,
+) -> Result<Exit, OperationError> {
+    let (name, inner) = matches.subcommand().expect("clap requires a subcommand");
+    if let Some(own) = OWN_COMMANDS
+        .iter()
+        .find(|own| (own.command)().get_name() == name)
+    {
+        return (own.run)(inner, options, output);
+    }
+    let mut path = vec![name];
+    let mut inner = inner;
+    while let Some((name, deeper)) = inner.subcommand() {
+        path.push(name);
+        inner = deeper;
+    }
+    let operation = registry
+        .iter()
+        .find(|operation| operation.declaration().command == path)
+        .expect("every leaf of the tree is an operation");
+    invoke(operation, inner, options, output)
+}
+
+fn invoke(
+    operation: &Arc<dyn AnyOperation>,
+    matches: &ArgMatches,
+    options: &GlobalOptions,
+    output: &Output,
+) -> Result<Exit, OperationError> {
+    let parameters = operation.parameters(matches)?;
+    block_on(async {
+        let mut end = EndSignals::catch()?;
+        let station = Station::open(options.station())?;
+        let mut call = Call::silent(Face::Cli, operator());
+        call.progress = output.progress();
+        let stop = call.cancelled.clone();
+        let outcome = tokio::select! {
+            biased;
+            outcome = operation.invoke(&station, parameters, &call) => outcome,
+            signal = end.asked() => {
+                stop.cancel();
+                let message = format!("stopped by {}", signal.word());
+                Err(OperationError::new("cancelled", message).exit(Exit::Cancelled))
+            }
+        };
+        output.progress_done();
+        station.close().await;
+        outcome.map(|invoked| output.answer(&invoked))
+    })
+}
+
+/// Longest wait, at the end of a command, for threads that cannot be interrupted: one that reads standard
+/// input would hold the program until somebody presses Enter.
+const THREADS_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Runs a future on a runtime of its own; every CLI command does this once.
+pub(super) fn block_on<T>(
+    future: impl Future<Output = Result<T, OperationError>>,
+) -> Result<T, OperationError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| OperationError::new("runtime", format!("cannot start: {error}")))?;
+    let outcome = runtime.block_on(async {
+        // Whoever has the journal open may be asked by signal to end its runs. A command without runs must
+        // not die of that.
+        let _caught = CancelSignals::catch()?;
+        future.await
+    });
+    runtime.shutdown_timeout(THREADS_PATIENCE);
+    outcome
+}
+
+/// Who is at the keyboard, as far as the system knows.
+pub(super) fn operator() -> String {
+    let user = std::env::var("USER").unwrap_or_default();
+    let user: String = user
+        .chars()
+        .filter(|sign| !sign.is_control())
+        .take(100)
+        .collect();
+    if user.trim().is_empty() {
+        "cli".to_owned()
+    } else {
+        user
+    }
+}
+
+/// The whole command tree.
+pub(super) fn tree(registry: &Registry) -> Command {
+    let mut root = GlobalOptions::augment_args(Command::new("station"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Factory production line for boards with ESP32-family chips")
+        .subcommand_required(true)
+        .arg_required_else_help(true);
+    for own in OWN_COMMANDS {
+        root = root.subcommand((own.command)());
+    }
+    for operation in registry.iter() {
+        let place = operation.declaration().command;
+        // `run` has a command of its own, which follows the run it starts through the operation.
+        if place
+            .first()
+            .is_none_or(|name| root.find_subcommand(name).is_none() || place.len() > 1)
+        {
+            root = graft(root, place, operation.as_ref());
+        }
+    }
+    root
+}
+
+/// Adds an operation at its place, with the families on the way there.
+fn graft(parent: Command, path: &[&'static str], operation: &dyn AnyOperation) -> Command {
+    let (name, rest) = path
+        .split_first()
+        .expect("an operation has a place on the command line");
+    if rest.is_empty() {
+        let declaration = operation.declaration();
+        // Said after the arguments are added: adding them replaces it by the doc comment of their type.
+        let leaf = operation.arguments(Command::new(*name));
+        return parent.subcommand(
+            leaf.about(declaration.title)
+                .long_about(declaration.summary),
+        );
+    }
+    if parent.find_subcommand(name).is_some() {
+        return parent.mut_subcommand(name, |family| graft(family, rest, operation));
+    }
+    let family = Command::new(*name)
+        .about(family_title(name))
+        .subcommand_required(true)
+        .arg_required_else_help(true);
+    parent.subcommand(graft(family, rest, operation))
+}
+
+fn family_title(name: &str) -> &'static str {
+    match name {
+        "chip" => "Look at and talk to one chip",
+        "flash" => "Write, read, erase and verify flash",
+        "partition" => "Partition tables",
+        "recipe" => "Check recipes",
+        "runs" => "Runs of this journal: list, follow, cancel",
+        "quality" => "What the record says about units and yield",
+        "journal" => "Check and keep the record",
+        "bays" => "The jig's bays",
+        _ => "More",
+    }
+}
+
+fn mcp_command() -> Command {
+    Command::new("mcp")
+        .about("Serve every operation as MCP tools on standard input and output")
+        .arg(
+            Arg::new("virtual")
+                .long("virtual")
+                .value_name("N")
+                .value_parser(clap::value_parser!(u32).range(1..=64))
+                .action(ArgAction::Set)
+                .help("Put N virtual boards in bays virtual:1 … virtual:N"),
+        )
+        .arg(
+            Arg::new("root")
+                .long("root")
+                .value_name("DIR")
+                .value_parser(clap::value_parser!(PathBuf))
+                .action(ArgAction::Append)
+                .help("Folder whose files clients may name and whose recipes, with the programs they start, they may run (default: the current folder)"),
+        )
+}
+
+fn run_mcp(
+    matches: &ArgMatches,
+    options: &GlobalOptions,
+    _output: &Output,
+) -> Result<Exit, OperationError> {
+    let mut station = options.station();
+    station.virtual_boards = matches.get_one::<u32>("virtual").copied().unwrap_or(0);
+    let roots: Vec<PathBuf> = matches
+        .get_many("root")
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect();
+    station.roots = Some(if roots.is_empty() {
+        vec![PathBuf::from(".")]
+    } else {
+        roots
+    });
+    block_on(async {
+        let station = Arc::new(Station::open(station)?);
+        crate::mcp::serve_stdio(registry(), station).await
+    })?;
+    Ok(Exit::Passed)
+}

@@ -1,0 +1,62 @@
+//! What goes wrong below, as operation errors: one conversion per room, hints kept.
+
+use station_device::{DeviceError, FailureClass};
+use station_line::journal::JournalError;
+use station_line::recipe::RecipeErrors;
+use station_line::runner::StartError;
+
+use crate::operation::{Exit, OperationError};
+
+impl From<DeviceError> for OperationError {
+    fn from(error: DeviceError) -> Self {
+        let exit = match error.class() {
+            FailureClass::Cancelled => Exit::Cancelled,
+            FailureClass::Verify
+            | FailureClass::Flash
+            | FailureClass::Boot
+            | FailureClass::Limit
+            | FailureClass::Efuse => Exit::SomeFailed,
+            FailureClass::Contact
+            | FailureClass::Link
+            | FailureClass::Timeout
+            | FailureClass::Station => Exit::StationError,
+        };
+        let mut made = Self::new(error.code(), error.to_string())
+            .exit(exit)
+            .caused_by(&error);
+        made.hint = error.hint();
+        made
+    }
+}
+
+impl From<JournalError> for OperationError {
+    fn from(error: JournalError) -> Self {
+        let mut made = Self::new(error.code(), error.to_string()).caused_by(&error);
+        made.hint = error.hint().map(str::to_owned);
+        made
+    }
+}
+
+impl From<StartError> for OperationError {
+    fn from(error: StartError) -> Self {
+        Self::new(error.code(), error.to_string()).caused_by(&error)
+    }
+}
+
+impl From<RecipeErrors> for OperationError {
+    fn from(errors: RecipeErrors) -> Self {
+        let mut made = Self::new("recipe-refused", errors.to_string()).exit(Exit::RecipeRefused);
+        made.causes = errors
+            .records()
+            .iter()
+            .map(|record| {
+                let line = record
+                    .line
+                    .map_or_else(String::new, |line| format!("line {line}: "));
+                format!("{line}{} [{}]", record.message, record.code)
+            })
+            .collect();
+        made.picture = Some(errors.render().into());
+        made
+    }
+}

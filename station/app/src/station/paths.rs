@@ -1,0 +1,255 @@
+//! Files that a client names: confined to the configured roots, links resolved.
+
+use std::path::{Component, Path, PathBuf};
+
+use station_line::recipe::{self, Compiled, RecipeErrors};
+
+use super::Station;
+use crate::operation::OperationError;
+
+/// Largest recipe that is looked into for a client.
+const MAX_RECIPE: u64 = 1 << 20;
+
+impl Station {
+    /// Resolves a file to be read.
+    ///
+    /// # Errors
+    /// `file-unreadable`, `path-outside-roots`.
+    pub fn readable(&self, path: &Path) -> Result<PathBuf, OperationError> {
+        let resolved = path.canonicalize().map_err(|error| {
+            // A client that asks for files elsewhere does not learn which of them exist.
+            let why = if self.options.roots.is_some() {
+                "no such file".to_owned()
+            } else {
+                error.to_string()
+            };
+            OperationError::usage(
+                "file-unreadable",
+                format!("cannot read `{}`: {why}", path.display()),
+            )
+        })?;
+        self.confine(path, resolved)
+    }
+
+    /// Resolves a file to be written: its folder must exist, the file need not. Never the journal; and a
+    /// client that is confined writes only files that are not there yet and are no recipe, as recipes name
+    /// programs that are run.
+    ///
+    /// # Errors
+    /// `file-unwritable`, `path-outside-roots`.
+    pub fn writable(&self, path: &Path) -> Result<PathBuf, OperationError> {
+        let refuse = |why: String| {
+            OperationError::usage(
+                "file-unwritable",
+                format!("cannot write `{}`: {why}", path.display()),
+            )
+        };
+        let name = path
+            .file_name()
+            .ok_or_else(|| refuse("it names no file".to_owned()))?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            Some(_) | None => Path::new("."),
+        };
+        let folder = folder
+            .canonicalize()
+            .map_err(|error| refuse(error.to_string()))?;
+        // A link in the file's place would lead out of the folder.
+        let target = folder.join(name);
+        let target = target.canonicalize().unwrap_or(target);
+        let target = self.confine(path, target)?;
+        if target.is_dir() {
+            return Err(refuse("it is a folder".to_owned()));
+        }
+        if self.is_journal(&target) {
+            return Err(refuse("it is the journal".to_owned()).hint("write to another file"));
+        }
+        if self.options.roots.is_some() {
+            if target
+                .extension()
+                .is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
+            {
+                return Err(refuse(
+                    "clients write no TOML: it could be taken for a recipe".to_owned(),
+                ));
+            }
+            // Asked of the link, not of what it may lead to.
+            if target.symlink_metadata().is_ok() {
+                return Err(refuse("it exists, and clients replace no files".to_owned())
+                    .hint("write to another file"));
+            }
+        }
+        Ok(target)
+    }
+
+    /// Whether a file is the journal or one of those that lie beside it.
+    fn is_journal(&self, file: &Path) -> bool {
+        let journal = self.journal_path();
+        let Ok(journal) = journal
+            .canonicalize()
+            .or_else(|_| std::path::absolute(journal))
+        else {
+            return false;
+        };
+        let name = |path: &Path| {
+            path.file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+        };
+        let (Some(given), Some(own)) = (name(file), name(&journal)) else {
+            return false;
+        };
+        file.parent() == journal.parent()
+            && (given == own
+                || given.starts_with(&format!("{own}-"))
+                || given.starts_with(&format!("{own}.")))
+    }
+
+    /// Compiles a recipe. For a confined client the files it names must lie in the roots as well.
+    ///
+    /// # Errors
+    /// `file-unreadable`, `path-outside-roots`, `file-oversized`; within, what is wrong with the recipe.
+    pub async fn compile(
+        &self,
+        recipe: &Path,
+    ) -> Result<Result<Compiled, RecipeErrors>, OperationError> {
+        let path = self.readable(recipe)?;
+        let roots = self.options.roots.clone();
+        tokio::task::spawn_blocking(move || {
+            let Some(roots) = roots else {
+                return Ok(recipe::compile(&path));
+            };
+            let text = read_bounded(&path, MAX_RECIPE)?;
+            // What is no text or no TOML names no files; the compiler says what is wrong with it.
+            let Ok(text) = String::from_utf8(text) else {
+                return Ok(recipe::compile(&path));
+            };
+            let folder = path.parent().unwrap_or(Path::new("."));
+            for file in named_files(&text) {
+                confined_to(&roots, folder, &file)?;
+            }
+            Ok(recipe::compile_text(
+                &path.display().to_string(),
+                &text,
+                folder,
+            ))
+        })
+        .await
+        .map_err(|error| OperationError::new("internal", format!("compiling broke off: {error}")))?
+    }
+
+    fn confine(&self, named: &Path, resolved: PathBuf) -> Result<PathBuf, OperationError> {
+        match &self.options.roots {
+            Some(roots) if !inside(roots, &resolved) => Err(outside(named)),
+            Some(_) | None => Ok(resolved),
+        }
+    }
+}
+
+fn inside(roots: &[PathBuf], resolved: &Path) -> bool {
+    roots
+        .iter()
+        .filter_map(|root| root.canonicalize().ok())
+        .any(|root| resolved.starts_with(root))
+}
+
+fn outside(named: &Path) -> OperationError {
+    OperationError::usage(
+        "path-outside-roots",
+        format!(
+            "`{}` lies outside the folders that clients may use",
+            named.display()
+        ),
+    )
+    .hint("start the server with `--root DIR` for every folder whose files clients may name")
+}
+
+/// Refuses a file of a recipe that lies elsewhere; one that does not exist must at least not point there.
+fn confined_to(roots: &[PathBuf], folder: &Path, file: &Path) -> Result<(), OperationError> {
+    let good = match folder.join(file).canonicalize() {
+        Ok(resolved) => inside(roots, &resolved),
+        Err(_) => file
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir)),
+    };
+    if good { Ok(()) } else { Err(outside(file)) }
+}
+
+/// Every file a recipe names to be read: images and the list of serial numbers. Taken from any shape the
+/// tables may have, also ones the compiler refuses.
+fn named_files(text: &str) -> Vec<PathBuf> {
+    let Ok(recipe) = text.parse::<toml::Table>() else {
+        return Vec::new();
+    };
+    let mut files = Vec::new();
+    for (table, key) in [("images", "file"), ("serial", "from")] {
+        if let Some(value) = recipe.get(table) {
+            strings_at(value, key, &mut files);
+        }
+    }
+    files
+}
+
+fn strings_at(value: &toml::Value, key: &str, files: &mut Vec<PathBuf>) {
+    let Some(table) = value.as_table() else {
+        return;
+    };
+    for (name, value) in table {
+        if let (true, Some(file)) = (name == key, value.as_str()) {
+            files.push(PathBuf::from(file));
+        }
+        strings_at(value, key, files);
+    }
+}
+
+/// Reads a whole file of at most `limit` bytes.
+///
+/// # Errors
+/// `file-unreadable`, `file-oversized`.
+pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, OperationError> {
+    use std::io::Read;
+    let unreadable = |error: std::io::Error| {
+        OperationError::usage(
+            "file-unreadable",
+            format!("cannot read `{}`: {error}", path.display()),
+        )
+    };
+    // A pipe would let its reader wait for ever, before it is even open.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(OperationError::usage(
+            "file-unreadable",
+            format!("`{}` is no file", path.display()),
+        ));
+    }
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > limit {
+        let message = format!("`{}` is larger than {limit} bytes", path.display());
+        return Err(OperationError::usage("file-oversized", message));
+    }
+    Ok(bytes)
+}
+
+/// Writes a file whole or not at all.
+///
+/// # Errors
+/// `file-unwritable`.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), OperationError> {
+    use std::io::Write;
+    let unwritable = |error: std::io::Error| {
+        OperationError::new(
+            "file-unwritable",
+            format!("cannot write `{}`: {error}", path.display()),
+        )
+    };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(unwritable)?;
+    file.persist(path)
+        .map_err(|error| unwritable(error.error))?;
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! Who a chip is.
+//!
+//! Invariant: what could not be asked is absent, never a default.
+
+use station_esp::command::{SecurityFlag, SecurityInfo};
+use station_esp::efuse::EfuseImage;
+use station_esp::{Chip, MacAddress, Revision};
+
+/// A chip as it described itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Identity {
+    /// Which chip.
+    pub chip: Chip,
+    /// Its silicon; absent in secure download mode.
+    pub revision: Option<Revision>,
+    /// Its factory MAC; absent in secure download mode.
+    pub mac: Option<MacAddress>,
+    /// Its crystal in MHz.
+    pub crystal_mhz: u8,
+    /// What its package and fuses promise, in words.
+    pub features: Vec<String>,
+    /// Its security state, where it tells.
+    pub security: Option<SecurityInfo>,
+    /// Whether only secure download mode is left.
+    pub secure_download: bool,
+    /// Its flash chip; absent in secure download mode.
+    pub flash: Option<FlashIdentity>,
+    /// The fuses that were read for all this; absent in secure download mode.
+    pub fuses: Option<EfuseImage>,
+}
+
+impl Identity {
+    /// Whether secure boot is on; `None` where the chip does not tell.
+    #[must_use]
+    pub fn secure_boot(&self) -> Option<bool> {
+        use station_esp::efuse::FieldName;
+        let told = self
+            .security
+            .map(|security| security.has(SecurityFlag::SecureBoot));
+        told.or_else(|| {
+            let fuses = self.fuses.as_ref()?;
+            let fields = [FieldName::SecureBoot, FieldName::SecureBootV1];
+            Some(
+                fields
+                    .into_iter()
+                    .filter_map(|name| fuses.read(name))
+                    .any(|value| value != 0),
+            )
+        })
+    }
+
+    /// Whether flash content is encrypted; `None` where the chip does not tell.
+    #[must_use]
+    pub fn flash_encryption(&self) -> Option<bool> {
+        use station_esp::efuse::FieldName;
+        let told = self.security.map(|security| security.flash_encrypted());
+        told.or_else(|| {
+            let count = self.fuses.as_ref()?.read(FieldName::FlashCryptCount)?;
+            Some(count.count_ones() % 2 == 1)
+        })
+    }
+}
+
+/// A flash chip as it described itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlashIdentity {
+    /// Its JEDEC id as `0xMMTTCC`: maker, type, capacity.
+    pub jedec: u32,
+    /// Its maker, where known.
+    pub maker: Option<&'static str>,
+    /// Its size in bytes.
+    pub size: u32,
+}

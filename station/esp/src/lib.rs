@@ -1,0 +1,16 @@
+//! What an ESP chip is: tables, codecs and formats, as pure knowledge.
+//!
+//! Invariants: nothing here does IO, reads a clock, waits or prints; every parser takes bytes that
+//! may be hostile, is bounded by its input, and answers with an error instead of a panic.
+
+pub mod chip;
+pub mod command;
+pub mod efuse;
+pub mod elf;
+pub mod flash;
+pub mod image;
+pub mod loader;
+pub mod partition;
+pub mod slip;
+
+pub use chip::{Chip, ChipSpec, MacAddress, Revision};

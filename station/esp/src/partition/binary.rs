@@ -1,0 +1,96 @@
+//! The form of a partition table in flash.
+//!
+//! 32 bytes an entry: `AA 50`, type, subtype, offset, size, 16 bytes of name, flags; then an entry
+//! `EB EB FF…` whose last 16 bytes are the MD5 of all entries before it; then all ones.
+
+use md5::{Digest, Md5};
+
+use super::error::{Fault, PartitionError, Place};
+use super::{ENTRY_LENGTH, Entry, Kind, MAX_ENTRIES, Subtype, TABLE_LENGTH};
+
+const MAGIC: [u8; 2] = [0xAA, 0x50];
+const CHECKSUM_MARK: [u8; 16] = {
+    let mut mark = [0xFF; 16];
+    mark[0] = 0xEB;
+    mark[1] = 0xEB;
+    mark
+};
+
+/// Reads entries up to the end mark and checks the checksum.
+pub(super) fn parse(bytes: &[u8]) -> Result<Vec<(Place, Entry)>, PartitionError> {
+    let mut entries = Vec::new();
+    let mut checked = false;
+    let (rows, _) = bytes.as_chunks::<ENTRY_LENGTH>();
+    for (at, row) in rows.iter().enumerate().take(MAX_ENTRIES + 2) {
+        let place = Place::Entry(at + 1);
+        if row == &[0xFF; ENTRY_LENGTH] {
+            return if checked {
+                Ok(entries)
+            } else {
+                Err(Place::Table.fault(Fault::NoChecksum))
+            };
+        }
+        if checked {
+            return Err(place.fault(Fault::AfterChecksum));
+        }
+        if row.starts_with(&CHECKSUM_MARK) {
+            let digest = Md5::digest(&bytes[..at * ENTRY_LENGTH]);
+            if row[16..] != digest[..] {
+                return Err(Place::Table.fault(Fault::Checksum));
+            }
+            checked = true;
+            // A full table has no room for an end mark.
+            if (at + 1) * ENTRY_LENGTH == TABLE_LENGTH {
+                return Ok(entries);
+            }
+        } else {
+            entries.push((place, parse_row(row).map_err(|fault| place.fault(fault))?));
+        }
+    }
+    Err(Place::Table.fault(Fault::NoEnd))
+}
+
+fn parse_row(row: &[u8; ENTRY_LENGTH]) -> Result<Entry, Fault> {
+    if row[..2] != MAGIC {
+        return Err(Fault::Magic(row[0], row[1]));
+    }
+    let word = |at: usize| u32::from_le_bytes([row[at], row[at + 1], row[at + 2], row[at + 3]]);
+    let name = row[12..28].split(|byte| *byte == 0).next().unwrap_or(&[]);
+    let name = std::str::from_utf8(name)
+        .map_err(|_| Fault::Name(String::from_utf8_lossy(name).into_owned()))?;
+    let flags = word(28);
+    if flags >> 2 != 0 {
+        return Err(Fault::Flag(format!("{flags:#x}")));
+    }
+    Ok(Entry {
+        name: name.to_owned(),
+        kind: Kind::from_code(row[2]).ok_or_else(|| Fault::Kind(format!("{:#04x}", row[2])))?,
+        subtype: Subtype(row[3]),
+        offset: word(4),
+        size: word(8),
+        encrypted: flags & 1 != 0,
+        readonly: flags & 2 != 0,
+    })
+}
+
+/// Writes entries, checksum and padding.
+pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(TABLE_LENGTH);
+    for entry in entries {
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&[entry.kind.code(), entry.subtype.0]);
+        bytes.extend_from_slice(&entry.offset.to_le_bytes());
+        bytes.extend_from_slice(&entry.size.to_le_bytes());
+        let mut name = [0; 16];
+        for (place, byte) in name.iter_mut().zip(entry.name.bytes()) {
+            *place = byte;
+        }
+        bytes.extend_from_slice(&name);
+        bytes.extend_from_slice(&entry.flags().to_le_bytes());
+    }
+    let digest = Md5::digest(&bytes);
+    bytes.extend_from_slice(&CHECKSUM_MARK);
+    bytes.extend_from_slice(&digest);
+    bytes.resize(TABLE_LENGTH, 0xFF);
+    bytes
+}

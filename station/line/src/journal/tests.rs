@@ -1,0 +1,11 @@
+//! Tests of the journal as a whole, by what they put at risk.
+
+mod appending;
+mod crash;
+mod damage;
+mod properties;
+mod recovery;
+mod serials;
+mod snapshots;
+mod speed;
+pub(crate) mod story;

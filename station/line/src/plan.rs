@@ -1,0 +1,439 @@
+//! A plan: what is left of a recipe when nothing can be wrong any more.
+//!
+//! Everything is resolved: offsets instead of partition names, bytes instead of file names,
+//! durations instead of text, templates checked against the closed set of names. Only the recipe
+//! compiler makes a [`Plan`] (a test proves that nobody else calls its constructor); everyone else
+//! reads it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regex::Regex;
+use station_device::FailureClass;
+use station_esp::chip::Chip;
+
+use crate::event::{PlanId, StepName};
+use crate::outcome::Limits;
+use crate::serial::SerialSource;
+use crate::template::Template;
+
+/// A compiled recipe, identified by a hash over itself and every byte it will write.
+#[derive(Debug)]
+pub struct Plan {
+    id: PlanId,
+    contents: PlanContents,
+}
+
+/// What the compiler hands over; see [`Plan`] for the getters.
+#[derive(Debug)]
+pub struct PlanContents {
+    /// The recipe's text, as written.
+    pub source: String,
+    /// Name of the product.
+    pub product: String,
+    /// Revision of the product.
+    pub revision: Option<String>,
+    /// Chips a unit may have.
+    pub chips: Vec<Chip>,
+    /// Smallest chip revision, as major × 100 + minor.
+    pub min_chip_revision: Option<u16>,
+    /// How a run of it goes.
+    pub run: RunSettings,
+    /// Where serial numbers come from, if units get one.
+    pub serial: Option<SerialSource>,
+    /// Every image, checked and non-overlapping.
+    pub images: Vec<PlanImage>,
+    /// Partitions of the plan's table, for steps that name one.
+    pub partitions: Vec<PlanPartition>,
+    /// What is done, in order. Never empty.
+    pub steps: Vec<PlanStep>,
+}
+
+impl Plan {
+    pub(crate) fn new(id: PlanId, contents: PlanContents) -> Self {
+        Self { id, contents }
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> &PlanId {
+        &self.id
+    }
+
+    /// Everything in it.
+    pub fn contents(&self) -> &PlanContents {
+        &self.contents
+    }
+
+    /// Returns the text whose SHA-256 the identity is: the whole plan as JSON, with the size and
+    /// SHA-256 of every image in place of its bytes.
+    pub fn canonical(&self) -> String {
+        crate::recipe::canonical(&self.contents)
+    }
+
+    /// Returns every name its templates use, so that a run can ask for `lot` and `operator`
+    /// beforehand.
+    pub fn template_names(&self) -> BTreeSet<&str> {
+        self.contents
+            .steps
+            .iter()
+            .flat_map(PlanStep::templates)
+            .flat_map(Template::names)
+            .collect()
+    }
+
+    /// The image of that name.
+    pub fn image(&self, name: &str) -> Option<&PlanImage> {
+        self.contents.images.iter().find(|image| image.name == name)
+    }
+}
+
+/// How bays take part in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Every bay starts as soon as it has a board.
+    Independent,
+    /// All bays start together and are released together.
+    Carrier,
+}
+
+/// What a MAC that already passed this plan's product gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeenBefore {
+    /// Turned away, nothing is done to it.
+    Refuse,
+    /// Done again.
+    Repeat,
+    /// Only steps that change nothing are run: identify, check, boot, test, read, and flash as a
+    /// comparison.
+    Verify,
+}
+
+/// The recipe's `[run]` table, complete.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunSettings {
+    /// How bays take part.
+    pub mode: Mode,
+    /// Longest an attempt may take.
+    pub attempt_timeout: Duration,
+    /// Whether a board that is plugged in starts by itself.
+    pub auto_start: bool,
+    /// What a MAC that already passed gets.
+    pub seen_before: SeenBefore,
+    /// Successful units of this product and revision, over all runs, after which none starts.
+    pub quota: Option<u64>,
+    /// Consecutive errors after which a bay is quarantined; at least 1.
+    pub quarantine_after: u32,
+    /// Baud rates to try for bulk transfer, fastest first. Never empty.
+    pub bauds: Vec<u32>,
+}
+
+/// What an image is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageKind {
+    /// Second-stage bootloader, checked as an ESP image.
+    Bootloader,
+    /// Binary partition table.
+    PartitionTable,
+    /// Application, checked as an ESP image.
+    Application,
+    /// Bytes that mean nothing to the station.
+    Raw,
+}
+
+/// Bytes with a place in flash.
+#[derive(Clone, Debug)]
+pub struct PlanImage {
+    /// Name steps use.
+    pub name: String,
+    /// Where the bytes came from, for people.
+    pub origin: String,
+    /// What they are.
+    pub kind: ImageKind,
+    /// Chips they are for: all of the plan's, or some of them. Never empty; a unit with another
+    /// chip does not get the image.
+    pub chips: Vec<Chip>,
+    /// Flash offset in bytes, sector aligned.
+    pub offset: u32,
+    /// The bytes, as written.
+    pub bytes: Arc<[u8]>,
+    /// Their SHA-256, hex.
+    pub sha256: String,
+}
+
+/// A named range of flash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanPartition {
+    /// Name in the table.
+    pub name: String,
+    /// Flash offset in bytes.
+    pub offset: u32,
+    /// Size in bytes.
+    pub size: u32,
+}
+
+/// One action with its limits, retry rule and timeout.
+#[derive(Debug)]
+pub struct PlanStep {
+    /// Unique in the plan.
+    pub name: StepName,
+    /// What it does.
+    pub action: Action,
+    /// When to try again.
+    pub retry: Retry,
+    /// Longest one try may take.
+    pub timeout: Duration,
+    /// Run only if this holds.
+    pub when: Option<Condition>,
+    /// Run even after an earlier step failed.
+    pub always: bool,
+    /// Shared resources held while it runs, sorted, so that no two bays can wait for each other.
+    pub needs: BTreeSet<String>,
+    /// Consecutive steps of one group are retried together, from the first.
+    pub group: Option<String>,
+}
+
+impl PlanStep {
+    /// Returns every template of the step.
+    pub fn templates(&self) -> Vec<&Template> {
+        let mut templates: Vec<&Template> = self.when.iter().map(|when| &when.subject).collect();
+        match &self.action {
+            Action::Data(write) | Action::Serial(write) => templates.push(&write.value),
+            Action::Test(test) => {
+                templates.extend(
+                    test.script
+                        .iter()
+                        .filter_map(|exchange| exchange.send.as_ref()),
+                );
+            }
+            Action::Command(command) => templates.extend(&command.run),
+            Action::Read(read) => templates.extend(&read.equals),
+            Action::Identify(_)
+            | Action::Erase(_)
+            | Action::Flash(_)
+            | Action::Boot(_)
+            | Action::Check(_) => {}
+        }
+        templates
+    }
+}
+
+/// When to try again. `times` counts repeats: 2 means at most three tries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retry {
+    /// How many repeats.
+    pub times: u32,
+    /// After failures of these classes only.
+    pub on: BTreeSet<FailureClass>,
+    /// Pause before each.
+    pub pause: Duration,
+}
+
+/// When a step runs: the template's text must equal (or differ from) `text`.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// What is looked at.
+    pub subject: Template,
+    /// What it is compared with.
+    pub text: String,
+    /// Whether it must be equal or must differ.
+    pub equal: bool,
+}
+
+/// What a step does.
+#[derive(Debug)]
+pub enum Action {
+    /// Check who the chip is.
+    Identify(Identify),
+    /// Make flash blank.
+    Erase(Erase),
+    /// Write images and verify them on the chip.
+    Flash(Flash),
+    /// Write bytes made for this unit.
+    Data(WriteBytes),
+    /// Write the serial number as text and read it back.
+    Serial(WriteBytes),
+    /// Start the application and wait for a text.
+    Boot(Boot),
+    /// Talk to the application and judge what it says.
+    Test(Test),
+    /// Run a program on the station.
+    Command(HostCommand),
+    /// Check what is on the chip without changing it.
+    Check(Check),
+    /// Read flash and record or compare it.
+    Read(Read),
+}
+
+impl Action {
+    /// Returns the recipe's key for it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Identify(_) => "identify",
+            Self::Erase(_) => "erase",
+            Self::Flash(_) => "flash",
+            Self::Data(_) => "data",
+            Self::Serial(_) => "serial",
+            Self::Boot(_) => "boot",
+            Self::Test(_) => "test",
+            Self::Command(_) => "command",
+            Self::Check(_) => "check",
+            Self::Read(_) => "read",
+        }
+    }
+}
+
+/// `identify`: what the chip must be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identify {
+    /// Exact flash size in bytes.
+    pub flash_size: Option<u64>,
+    /// MAC prefixes (lower-case colon form), any of which must match.
+    pub mac_prefix: Vec<String>,
+}
+
+/// A sector-aligned range of flash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Flash offset in bytes.
+    pub offset: u32,
+    /// Size in bytes.
+    pub size: u32,
+}
+
+/// `erase`: what to make blank.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Erase {
+    /// The whole chip.
+    All,
+    /// These ranges.
+    Ranges(Vec<Range>),
+}
+
+/// `flash`: which images, and how careful.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flash {
+    /// Indices into the plan's images, in the order they are written.
+    pub images: Vec<usize>,
+    /// Whether the chip computes an MD5 over each image afterwards.
+    pub verify: bool,
+    /// Whether an image whose MD5 already matches is left alone.
+    pub skip_unchanged: bool,
+}
+
+/// `data` and `serial`: bytes made for one unit.
+#[derive(Clone, Debug)]
+pub struct WriteBytes {
+    /// Where they go; `size` is the room there is.
+    pub range: Range,
+    /// How the text becomes bytes.
+    pub encoding: Encoding,
+    /// The text.
+    pub value: Template,
+    /// Whether the rest of the range is filled with 0xFF (erased) so that nothing older stays
+    /// behind.
+    pub clear: bool,
+}
+
+/// How text becomes bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// UTF-8.
+    Text,
+    /// Pairs of hex digits.
+    Hex,
+}
+
+/// `boot`: start the application and wait.
+#[derive(Clone, Debug)]
+pub struct Boot {
+    /// Text that must appear.
+    pub expect: Option<Regex>,
+    /// Within this time after the reset.
+    pub within: Duration,
+    /// Texts that mean the boot failed.
+    pub reject: Vec<Regex>,
+    /// Console baud rate.
+    pub baud: u32,
+}
+
+/// `test`: a conversation with the application.
+#[derive(Debug)]
+pub struct Test {
+    /// How to start it; `None` goes on with an application an earlier step started.
+    pub boot: Option<Boot>,
+    /// Console baud rate.
+    pub baud: u32,
+    /// The exchanges, in order.
+    pub script: Vec<Exchange>,
+}
+
+/// One question and its answer.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Line to send, without its line end.
+    pub send: Option<Template>,
+    /// What to look for in what the application prints. Group 1 is the value, if something is
+    /// measured.
+    pub pattern: Option<Regex>,
+    /// Longest wait for it.
+    pub within: Duration,
+    /// What to record.
+    pub measure: Option<Measure>,
+    /// Shared resources held during this exchange, sorted.
+    pub needs: BTreeSet<String>,
+}
+
+/// What to record of a matched value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measure {
+    /// Name, unique in its step.
+    pub name: String,
+    /// Unit of value and limits.
+    pub unit: Option<String>,
+    /// What it is judged by.
+    pub limits: Limits,
+    /// Whether the value is a number; otherwise it is text.
+    pub numeric: bool,
+}
+
+/// `command`: a program on the station.
+#[derive(Debug)]
+pub struct HostCommand {
+    /// Program and arguments. Never empty.
+    pub run: Vec<Template>,
+    /// Folder it runs in: the recipe's. Not part of the plan's identity.
+    pub folder: std::path::PathBuf,
+    /// Longest it may take.
+    pub within: Duration,
+    /// Patterns on its standard output, with what to record.
+    pub measures: Vec<(Regex, Measure)>,
+}
+
+/// `check`: what must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Check {
+    /// Images whose MD5 must match what is on the chip: indices into the plan's images.
+    pub images: Vec<usize>,
+    /// Ranges that must be blank (0xFF).
+    pub blank: Vec<Range>,
+    /// Whether secure boot must be on or off.
+    pub secure_boot: Option<bool>,
+    /// Whether flash encryption must be on or off.
+    pub flash_encryption: Option<bool>,
+}
+
+/// `read`: flash content to record or compare.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// What to read.
+    pub range: Range,
+    /// Text it must equal, after `encoding`, padding (0x00, 0xFF) stripped.
+    pub equals: Option<Template>,
+    /// How bytes become text.
+    pub encoding: Encoding,
+    /// Name of the measurement that records the text.
+    pub measure: Option<String>,
+    /// Whether the bytes are stored as an attachment.
+    pub attach: bool,
+}

@@ -1,0 +1,143 @@
+//! What the steps do with flash, taken together: written twice, erased again, or never used.
+//!
+//! Steps with a condition are left out where another step may be meant instead of them.
+
+use std::collections::BTreeSet;
+use std::ops::Range as Span;
+
+use super::Context;
+use super::layout::{Layout, sector_end};
+use super::steps::Steps;
+use crate::plan::{Action, Erase};
+use crate::recipe::diagnostic::{Code, Finding};
+use crate::recipe::syntax::RecipeFile;
+
+/// Checks what the steps do with the layout: what is written twice, erased again, or never used.
+pub(super) fn check(file: &RecipeFile, steps: &Steps, layout: &Layout, context: &mut Context) {
+    let images: Vec<_> = layout.images().map(|(image, _)| image).collect();
+    let mut written: Vec<Written> = Vec::new();
+    for (step, span) in steps.steps.iter().zip(&steps.spans) {
+        let conditional = step.when.is_some();
+        match &step.action {
+            Action::Flash(flash) => {
+                for image in flash.images.iter().filter_map(|index| images.get(*index)) {
+                    let end = sector_end(image);
+                    let what = Written {
+                        what: format!("image `{}`", image.name),
+                        from: u64::from(image.offset),
+                        end,
+                        conditional,
+                        image: true,
+                    };
+                    what.refuse_on_top(&written, span, context);
+                    written.push(what);
+                }
+            }
+            Action::Data(write) | Action::Serial(write) => {
+                let what = Written {
+                    what: format!("what step `{}` writes", step.name),
+                    from: u64::from(write.range.offset),
+                    end: u64::from(write.range.offset) + u64::from(write.range.size),
+                    conditional,
+                    image: false,
+                };
+                what.refuse_on_top(&written, span, context);
+                written.push(what);
+            }
+            Action::Erase(erase) => {
+                for earlier in &written {
+                    let hit = match erase {
+                        Erase::All => true,
+                        Erase::Ranges(ranges) => ranges.iter().any(|range| {
+                            let from = u64::from(range.offset);
+                            from < earlier.end && earlier.from < from + u64::from(range.size)
+                        }),
+                    };
+                    if hit && !conditional && !earlier.conditional {
+                        let message = format!("it erases {} again", earlier.what);
+                        context.error(Finding::new(Code::ErasesWritten, span.clone(), message));
+                    }
+                }
+            }
+            Action::Identify(_)
+            | Action::Boot(_)
+            | Action::Test(_)
+            | Action::Command(_)
+            | Action::Check(_)
+            | Action::Read(_) => {}
+        }
+    }
+    warn_unused(file, steps, layout, context);
+    if layout.flash_size().is_none() && !written.is_empty() {
+        context.warn(
+            Finding::nowhere(
+                Code::FlashSizeUnknown,
+                "no step declares the flash size, so nothing was checked against it",
+            )
+            .hint("add a step with `identify = { flash_size = \"4MB\" }`"),
+        );
+    }
+}
+
+/// A range that a step writes.
+struct Written {
+    what: String,
+    from: u64,
+    end: u64,
+    conditional: bool,
+    image: bool,
+}
+
+impl Written {
+    /// Reports what this would be written on top of. Two images were compared already.
+    fn refuse_on_top(&self, written: &[Self], span: &Span<usize>, context: &mut Context) {
+        for earlier in written {
+            let both = earlier.from < self.end && self.from < earlier.end;
+            let conditional = self.conditional || earlier.conditional;
+            let compared = self.image && earlier.image;
+            if both && !conditional && !compared {
+                let message = format!("{} lies on top of {}", self.what, earlier.what);
+                context.error(
+                    Finding::new(Code::Overlap, span.clone(), message)
+                        .hint("flash is erased in whole sectors of 4096 bytes"),
+                );
+            }
+        }
+    }
+}
+
+fn warn_unused(file: &RecipeFile, steps: &Steps, layout: &Layout, context: &mut Context) {
+    let mut used = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for step in &steps.steps {
+        match &step.action {
+            Action::Flash(flash) => used.extend(flash.images.iter().copied()),
+            Action::Check(check) => used.extend(check.images.iter().copied()),
+            Action::Identify(_)
+            | Action::Erase(_)
+            | Action::Data(_)
+            | Action::Serial(_)
+            | Action::Boot(_)
+            | Action::Test(_)
+            | Action::Command(_)
+            | Action::Read(_) => {}
+        }
+        names.extend(
+            step.templates()
+                .into_iter()
+                .flat_map(crate::template::Template::names),
+        );
+    }
+    for (index, (image, span)) in layout.images().enumerate() {
+        if !used.contains(&index) {
+            let message = format!("image `{}` is used by no step", image.name);
+            context.warn(Finding::new(Code::UnusedImage, span.clone(), message));
+        }
+    }
+    if let Some(serial) = &file.serial
+        && !names.contains("serial")
+    {
+        let message = "units get a serial number that is written nowhere";
+        context.warn(Finding::new(Code::UnusedSerial, serial.span(), message));
+    }
+}

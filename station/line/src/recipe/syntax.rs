@@ -1,0 +1,410 @@
+//! What was written: the recipe's text as values, every one with its place, nothing judged yet.
+//!
+//! Invariants: every struct refuses unknown keys; every field is optional here, for the walk over
+//! the text has already reported what is missing and taken out what is wrong, so that the compiler
+//! can report everything else in the same go. No `flatten`, `tag` or `untagged`: they lose the
+//! places.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use toml::Spanned;
+
+use super::quantity;
+
+/// Something with its place.
+pub(crate) type At<T> = Option<Spanned<T>>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecipeFile {
+    pub(crate) format: At<i64>,
+    pub(crate) product: At<String>,
+    pub(crate) revision: At<String>,
+    pub(crate) chip: At<Texts>,
+    pub(crate) min_revision: At<String>,
+    pub(crate) run: Option<RunTable>,
+    pub(crate) serial: At<SerialTable>,
+    #[serde(default)]
+    pub(crate) images: BTreeMap<Spanned<String>, Spanned<ImageTable>>,
+    #[serde(default)]
+    pub(crate) step: Vec<Spanned<StepTable>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunTable {
+    pub(crate) mode: Option<ModeWord>,
+    pub(crate) attempt_timeout: At<Length>,
+    pub(crate) auto_start: Option<bool>,
+    pub(crate) seen_before: Option<SeenBeforeWord>,
+    pub(crate) quota: Option<u64>,
+    pub(crate) quarantine_after: Option<u32>,
+    pub(crate) bauds: At<Vec<u32>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ModeWord {
+    Independent,
+    Carrier,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SeenBeforeWord {
+    Refuse,
+    Repeat,
+    Verify,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SerialTable {
+    pub(crate) pool: At<String>,
+    pub(crate) pattern: At<String>,
+    pub(crate) from: At<String>,
+    pub(crate) column: At<String>,
+    pub(crate) allow: At<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ImageTable {
+    pub(crate) file: At<String>,
+    pub(crate) bundled: At<BundledWord>,
+    pub(crate) at: At<Place>,
+    pub(crate) crystal: At<u8>,
+    pub(crate) chip: At<Texts>,
+    pub(crate) kind: At<KindWord>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum BundledWord {
+    Bootloader,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum KindWord {
+    App,
+    Bootloader,
+    Table,
+    Raw,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StepTable {
+    pub(crate) name: At<String>,
+    pub(crate) identify: At<IdentifyTable>,
+    pub(crate) erase: At<EraseTable>,
+    pub(crate) flash: At<FlashTable>,
+    pub(crate) data: At<DataTable>,
+    pub(crate) serial: At<SerialStepTable>,
+    pub(crate) boot: At<BootTable>,
+    pub(crate) test: At<TestTable>,
+    pub(crate) command: At<CommandTable>,
+    pub(crate) check: At<CheckTable>,
+    pub(crate) read: At<ReadTable>,
+    pub(crate) timeout: At<Length>,
+    pub(crate) retry: Option<RetryTable>,
+    pub(crate) when: At<String>,
+    pub(crate) always: Option<bool>,
+    pub(crate) needs: At<Texts>,
+    pub(crate) group: At<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RetryTable {
+    pub(crate) times: Option<u32>,
+    pub(crate) on: Option<Vec<Spanned<String>>>,
+    pub(crate) pause: At<Length>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IdentifyTable {
+    pub(crate) flash_size: At<Size>,
+    pub(crate) mac_prefix: At<Texts>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EraseTable {
+    pub(crate) all: Option<bool>,
+    pub(crate) ranges: Option<Vec<Spanned<PlaceTable>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PlaceTable {
+    pub(crate) at: At<Place>,
+    pub(crate) size: At<Size>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FlashTable {
+    pub(crate) images: At<Vec<Spanned<String>>>,
+    pub(crate) verify: At<VerifyWord>,
+    pub(crate) unchanged: Option<UnchangedWord>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum VerifyWord {
+    Md5,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum UnchangedWord {
+    Skip,
+    Write,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DataTable {
+    pub(crate) at: At<Place>,
+    pub(crate) size: At<Size>,
+    pub(crate) value: At<String>,
+    pub(crate) encoding: Option<EncodingWord>,
+    pub(crate) clear: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SerialStepTable {
+    pub(crate) at: At<Place>,
+    pub(crate) size: At<Size>,
+    pub(crate) value: At<String>,
+    pub(crate) clear: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EncodingWord {
+    Text,
+    Hex,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BootTable {
+    pub(crate) expect: At<String>,
+    pub(crate) within: At<Length>,
+    pub(crate) reject: At<Texts>,
+    pub(crate) baud: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TestTable {
+    pub(crate) boot: Option<bool>,
+    pub(crate) expect: At<String>,
+    pub(crate) within: At<Length>,
+    pub(crate) reject: At<Texts>,
+    pub(crate) baud: Option<u32>,
+    pub(crate) script: At<Vec<Spanned<ExchangeTable>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExchangeTable {
+    pub(crate) send: At<String>,
+    pub(crate) pattern: At<String>,
+    pub(crate) within: At<Length>,
+    pub(crate) measure: At<String>,
+    pub(crate) unit: At<String>,
+    pub(crate) min: At<Number>,
+    pub(crate) max: At<Number>,
+    pub(crate) equals: At<String>,
+    #[serde(rename = "as")]
+    pub(crate) form: At<FormWord>,
+    pub(crate) needs: At<Texts>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OutputTable {
+    pub(crate) measure: At<String>,
+    pub(crate) pattern: At<String>,
+    pub(crate) unit: At<String>,
+    pub(crate) min: At<Number>,
+    pub(crate) max: At<Number>,
+    pub(crate) equals: At<String>,
+    #[serde(rename = "as")]
+    pub(crate) form: At<FormWord>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FormWord {
+    Number,
+    Text,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CommandTable {
+    pub(crate) run: At<Vec<Spanned<String>>>,
+    pub(crate) within: At<Length>,
+    pub(crate) measures: Option<Vec<Spanned<OutputTable>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CheckTable {
+    pub(crate) images: Option<Vec<Spanned<String>>>,
+    pub(crate) blank: Option<Vec<Spanned<PlaceTable>>>,
+    pub(crate) secure_boot: Option<bool>,
+    pub(crate) flash_encryption: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReadTable {
+    pub(crate) at: At<Place>,
+    pub(crate) size: At<Size>,
+    pub(crate) equals: At<String>,
+    pub(crate) encoding: Option<EncodingWord>,
+    pub(crate) measure: At<String>,
+    pub(crate) attach: Option<bool>,
+}
+
+/// A duration with its unit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Length(pub(crate) Duration);
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        quantity::parse_duration(&text)
+            .map(Self)
+            .map_err(de::Error::custom)
+    }
+}
+
+/// A size in bytes with its unit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size(pub(crate) u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        quantity::parse_size(&text)
+            .map(Self)
+            .map_err(de::Error::custom)
+    }
+}
+
+/// A flash offset or the name of a partition.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    Offset(u32),
+    Partition(String),
+}
+
+impl<'de> Deserialize<'de> for Place {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct PlaceVisitor;
+        impl Visitor<'_> for PlaceVisitor {
+            type Value = Place;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an offset or the name of a partition")
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Place, E> {
+                u32::try_from(number).map(Place::Offset).map_err(E::custom)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Place, E> {
+                match quantity::parse_address(text) {
+                    Some(offset) => offset.map(Place::Offset).map_err(E::custom),
+                    None => Ok(Place::Partition(text.to_owned())),
+                }
+            }
+        }
+        from.deserialize_any(PlaceVisitor)
+    }
+}
+
+/// A whole or decimal number; infinite and undefined ones are possible here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Number(pub(crate) f64);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct NumberVisitor;
+        impl Visitor<'_> for NumberVisitor {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "limits are compared with measured values"
+            )]
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Number, E> {
+                Ok(Number(number as f64))
+            }
+
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Number, E> {
+                Ok(Number(number))
+            }
+        }
+        from.deserialize_any(NumberVisitor)
+    }
+}
+
+/// One text or several, each with its place where it stands in a list.
+#[derive(Clone, Debug)]
+pub(crate) struct Texts(Vec<(String, Option<Range<usize>>)>);
+
+impl Texts {
+    /// Returns the texts with their places; `whole` is the place of the value itself.
+    pub(crate) fn iter(&self, whole: Range<usize>) -> impl Iterator<Item = (&str, Range<usize>)> {
+        self.0
+            .iter()
+            .map(move |(text, span)| (text.as_str(), span.clone().unwrap_or_else(|| whole.clone())))
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct TextsVisitor;
+        impl<'de> Visitor<'de> for TextsVisitor {
+            type Value = Texts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Texts, E> {
+                Ok(Texts(vec![(text.to_owned(), None)]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Texts, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = list.next_element::<Spanned<String>>()? {
+                    let span = text.span();
+                    texts.push((text.into_inner(), Some(span)));
+                }
+                Ok(Texts(texts))
+            }
+        }
+        from.deserialize_any(TextsVisitor)
+    }
+}

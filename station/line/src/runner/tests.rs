@@ -1,0 +1,14 @@
+//! Whole runs on virtual chips in memory, on a paused clock.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "tests look at a few kinds of many"
+)]
+
+mod actions;
+mod limits;
+mod policy;
+mod room;
+mod safety;
+mod scenarios;
+mod simulation;

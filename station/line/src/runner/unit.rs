@@ -1,0 +1,184 @@
+//! The unit of an attempt: who it is, that it stays the same, and its serial number.
+//!
+//! Invariants: a chip is asked who it is whenever a conversation begins anew; nothing is done to a
+//! unit before the coordinator has let it in, on record; a unit that a check found to be none the
+//! recipe is for is not changed by whatever still runs, and gets no serial number.
+
+use tokio::sync::oneshot;
+
+use super::attempt::Attempt;
+use super::chip::Contact;
+use super::message::{Admission, Message, UnitSeen};
+use crate::event::Serial;
+use crate::journal::Claim;
+use crate::outcome::{Failure, FailureClass};
+
+/// Who is in the bay, once it said so.
+#[derive(Clone, Debug)]
+pub(super) struct KnownUnit {
+    mac: String,
+    treatment: Treatment,
+    /// Whether it was found to be none that the recipe is for. Nothing on it is changed then, and
+    /// it gets no serial number.
+    foreign: bool,
+    serial: Option<Serial>,
+}
+
+/// What a unit was let in for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Treatment {
+    /// Everything.
+    Whole,
+    /// Only steps that change nothing.
+    VerifyOnly,
+}
+
+impl Attempt<'_> {
+    /// Makes sure that the loader of this attempt's chip listens.
+    pub(super) async fn contact(&mut self) -> Result<(), Failure> {
+        let contact = self
+            .chip
+            .connect(&self.bay.connector, &self.bay.connect)
+            .await?;
+        // A unit that was turned away is still unknown: whatever comes next asks again.
+        if contact == Contact::Fresh || self.unit.is_none() {
+            self.meet().await?;
+        }
+        // Whenever it is contacted: a check that failed once must not be passed by a second try.
+        self.check_revision()
+    }
+
+    /// Whether the unit passed before and is only to be verified.
+    pub(super) fn is_verified_only(&self) -> bool {
+        let unit = self.unit.as_ref();
+        unit.is_some_and(|unit| unit.treatment == Treatment::VerifyOnly)
+    }
+
+    /// Whether the unit was found to be none that the recipe is for.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.unit.as_ref().is_some_and(|unit| unit.foreign)
+    }
+
+    /// Takes note of whether the unit is one that the recipe is for.
+    pub(super) fn belongs(&mut self, belongs: bool) {
+        if let Some(unit) = &mut self.unit {
+            unit.foreign = !belongs;
+        }
+    }
+
+    /// Checks the chip's revision against the plan's least.
+    fn check_revision(&mut self) -> Result<(), Failure> {
+        let Some(least) = self.run.plan.contents().min_chip_revision else {
+            return Ok(());
+        };
+        let found = self.chip.session()?.identity().revision;
+        let Some(revision) = found.map(station_esp::Revision::value) else {
+            return Ok(());
+        };
+        if revision >= least {
+            return Ok(());
+        }
+        self.belongs(false);
+        Err(Failure::new(
+            FailureClass::Limit,
+            "old-chip-revision",
+            format!(
+                "chip revision {}.{} is older than {}.{}",
+                revision / 100,
+                revision % 100,
+                least / 100,
+                least % 100
+            ),
+        ))
+    }
+
+    /// Learns who the chip is, or checks that it is still the same.
+    async fn meet(&mut self) -> Result<(), Failure> {
+        let identity = self.chip.session()?.identity();
+        let (Some(mac), Some(revision)) = (identity.mac, identity.revision) else {
+            return Err(Failure::new(
+                FailureClass::Limit,
+                "secure-download",
+                "only secure download mode is left: the chip does not say who it is",
+            ));
+        };
+        let seen = UnitSeen {
+            mac: mac.to_string(),
+            chip: identity.chip.name().to_owned(),
+            revision: revision.to_string(),
+            flash_size: identity.flash.as_ref().map(|flash| u64::from(flash.size)),
+        };
+        if let Some(unit) = &self.unit {
+            if unit.mac == seen.mac {
+                self.stays();
+                return Ok(());
+            }
+            return Err(Failure::new(
+                FailureClass::Contact,
+                "unit-changed",
+                format!("`{}` is in the bay where `{}` was", seen.mac, unit.mac),
+            )
+            .hinted("leave the board in its bay until the attempt is over"));
+        }
+        self.values.set("mac", seen.mac.as_str());
+        self.values.set("chip", seen.chip.as_str());
+        let mac = seen.mac.clone();
+        let (reply, answer) = oneshot::channel();
+        self.bay
+            .tell(Message::Identified {
+                bay: self.bay.index,
+                unit: seen,
+                reply,
+            })
+            .await;
+        let treatment = match answer.await {
+            Ok(Admission::Proceed) => Treatment::Whole,
+            Ok(Admission::VerifyOnly) => Treatment::VerifyOnly,
+            Ok(Admission::TurnedAway(failure)) => return Err(failure),
+            Err(_) => return Err(Failure::journal_lost()),
+        };
+        self.unit = Some(KnownUnit {
+            mac,
+            treatment,
+            foreign: false,
+            serial: None,
+        });
+        self.stays();
+        Ok(())
+    }
+
+    /// Makes sure that the unit has its serial number, if the plan gives it one. Comes after
+    /// whatever checks that the unit belongs here, so that no number goes to one that does not. A
+    /// unit that is only verified has its number already, or fails.
+    pub(super) async fn ensure_serial(&mut self) -> Result<(), Failure> {
+        let Some(source) = &self.run.plan.contents().serial else {
+            return Ok(());
+        };
+        match &mut self.unit {
+            Some(unit) if unit.serial.is_none() && !unit.foreign => {
+                let claim = match unit.treatment {
+                    Treatment::Whole => Claim::OwnOrNext,
+                    Treatment::VerifyOnly => Claim::OwnOnly,
+                };
+                let (reply, answer) = oneshot::channel();
+                self.bay
+                    .tell(Message::NeedSerial {
+                        bay: self.bay.index,
+                        claim,
+                        reply,
+                    })
+                    .await;
+                let serial = answer.await.map_err(|_| Failure::journal_lost())??;
+                self.values.set("serial", serial.as_str());
+                if let Some(row) = source.row(serial.as_str()) {
+                    for (column, value) in &row.columns {
+                        self.values.set(format!("csv.{column}"), value.as_str());
+                    }
+                }
+                unit.serial = Some(serial);
+                Ok(())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The chip seen through its wire: what it answers, when, and what is in its flash then.
+
+mod boots;
+mod faults;
+mod rig;
+mod rom;
+mod stub;
+mod timing;
