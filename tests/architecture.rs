@@ -164,6 +164,26 @@ fn only_the_recipe_compiler_makes_a_plan() {
 }
 
 #[test]
+fn only_the_burner_starts_a_program_command() {
+    assert_absent(
+        &["station"],
+        &["Controller::PROGRAM", "PROGRAM_KEY"],
+        &[
+            "station/esp/src/efuse/map",
+            "station/device/src/efuse",
+            "station/virtual/src/efuse",
+        ],
+    );
+    let plan = fs::read_to_string(root().join("station/esp/src/efuse/plan.rs")).unwrap();
+    let fields = plan.split("pub struct BurnPlan {").nth(1).unwrap();
+    let fields = fields.split('}').next().unwrap();
+    assert!(
+        !fields.contains("pub "),
+        "a burn plan that anybody can fill in is not a checked one"
+    );
+}
+
+#[test]
 fn faces_name_operations_and_never_the_runner_or_the_journals_writer() {
     assert_absent(
         &["station/app/src/cli", "station/app/src/mcp"],
@@ -205,6 +225,15 @@ fn libraries_with_an_owner_room_are_named_nowhere_else() {
         ),
         ("tokio_serial", vec!["station/device/src"]),
         ("espflash", vec!["station/esp", "station/app/examples"]),
+        ("rsa", vec!["station/esp/src/secure"]),
+        ("ecdsa", vec!["station/esp/src/secure"]),
+        ("p192", vec!["station/esp/src/secure"]),
+        ("p256", vec!["station/esp/src/secure"]),
+        ("p384", vec!["station/esp/src/secure"]),
+        ("aes", vec!["station/esp/src/secure"]),
+        ("xts_mode", vec!["station/esp/src/secure"]),
+        ("age", vec!["station/line/src/keys"]),
+        ("cryptoki", vec!["station/line/src/keys"]),
         ("indicatif", vec!["station/app/src/cli"]),
         ("comfy_table", vec!["station/app/src/cli"]),
         (
@@ -273,8 +302,9 @@ fn every_dependency_is_used_through_the_workspace_manifest() {
 }
 
 /// Licences a binary under MIT or Apache-2.0 can be shipped with. MPL-2.0 (serialport) binds its own files only.
-const LICENCES: [&str; 9] = [
+const LICENCES: [&str; 10] = [
     "MIT",
+    "BSD-3-Clause",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "Unicode-3.0",

@@ -14,5 +14,6 @@ mod bad_input;
 mod crash;
 mod registry;
 mod run_cli;
+mod secrets;
 mod strangers;
 mod support;

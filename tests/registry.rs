@@ -98,7 +98,11 @@ fn the_operations_that_were_promised_are_there() {
     let promised = "esp_scan_ports esp_detect_chip esp_chip_info esp_connect_advanced esp_test_connection \
         esp_reset_chip esp_flash_firmware esp_flash_multi esp_flash_read esp_flash_erase esp_flash_id \
         esp_flash_verify esp_partition_read esp_mac_address_read esp_serial_monitor esp_batch_program \
-        recipe_check run_status run_events run_cancel unit_trace yield failure_pareto journal_verify";
+        recipe_check run_status run_events run_cancel unit_trace yield failure_pareto journal_verify \
+        esp_security_audit esp_security_validate esp_security_configure esp_efuse_read esp_efuse_plan \
+        esp_efuse_burn esp_encryption_enable esp_enable_flash_encryption esp_secure_boot_enable \
+        esp_key_generate esp_key_list esp_image_sign esp_image_verify_signature esp_public_key_digest \
+        esp_flash_encrypt recipe_release approval_list approval_grant";
     let registry = registry();
     for name in promised.split_whitespace() {
         assert!(registry.find(name).is_some(), "no {name}");
@@ -272,10 +276,20 @@ fn a_client_is_told_why_in_a_result_that_is_an_error() {
     assert_eq!(client.hang_up(), Some(0));
 }
 
+/// A policy of one harmless fuse.
+const QUIET: &str = "name = \"quiet\"\nwhy = \"a test\"\n[[rules]]\nfield = \"UART_PRINT_CONTROL\"\n\
+    want = { value = 3 }\nlevel = \"must\"\nwhy = \"a test\"\n";
+
 /// Parameters with which an operation that changes something can be asked, for each of them, and the code
 /// it is refused with where nothing is there that it could change.
 fn parameters_of(name: &str, folder: &TestStation) -> (Value, Option<&'static str>) {
     let image = folder.write("image.bin", vec![0x5A; 5000]);
+    let key = folder.write("key.bin", [0x5A; 32]);
+    let digest = folder.write("digest.bin", [0xD1; 32]);
+    let burn = |mut more: Value| {
+        more["port"] = "virtual:1".into();
+        (more, Some("approval-needed"))
+    };
     let parameters = match name {
         "esp_reset_chip" => json!({"port": "virtual:1", "listen": "100ms"}),
         "esp_flash_firmware" => json!({"port": "virtual:1", "file": image, "at": "0x10000"}),
@@ -285,8 +299,55 @@ fn parameters_of(name: &str, folder: &TestStation) -> (Value, Option<&'static st
         "esp_flash_erase" => json!({"port": "virtual:1", "at": "0x10000", "size": "4KB"}),
         "esp_batch_program" => json!({"recipe": recipe("demo.toml"), "virtual": 1}),
         "bay_start" | "bay_clear" => return (json!({"run": 99}), Some("run-not-running")),
+        "esp_efuse_burn" => return burn(json!({"set": ["UART_PRINT_CONTROL=1"]})),
+        "esp_security_configure" => {
+            let accept = [
+                "usb-closed",
+                "download-closed",
+                "encryption-without-content",
+            ];
+            let more = ["secure-boot-without-signed-content", "unprotected-key"];
+            let policy = folder.write("quiet.toml", QUIET);
+            let accept: Vec<&str> = accept.into_iter().chain(more).collect();
+            return burn(json!({"policy": policy, "accept": accept}));
+        }
+        "esp_encryption_enable" => {
+            return burn(json!({"mode": "development", "content": "bootloader"}));
+        }
+        "esp_secure_boot_enable" => {
+            return burn(json!({"public_keys": [digest], "content_signed": true}));
+        }
+        "esp_key_generate" => json!({"name": "made", "kind": "ecdsa-p256"}),
+        "esp_key_import" => json!({"name": "given", "kind": "hmac", "file": key}),
+        "esp_key_escrow" => json!({}),
+        "esp_key_forget" => {
+            return (
+                json!({"name": "given", "reason": "a test"}),
+                Some("approval-needed"),
+            );
+        }
+        "esp_image_sign" => {
+            json!({"file": image, "key": "made", "out": folder.folder().join("signed.bin")})
+        }
+        // A client that cannot ask a person; the person's yes is another suite's.
+        "recipe_release" => {
+            return (
+                json!({"recipe": recipe("demo.toml")}),
+                Some("confirmation-impossible"),
+            );
+        }
+        "recipe_withdraw" => {
+            return (
+                json!({"plan": "0", "reason": "a test"}),
+                Some("release-missing"),
+            );
+        }
+        "unit_release" => {
+            let parameters = json!({"unit": "7c:df:a1:00:00:01", "reason": "a test"});
+            return (parameters, Some("unit-not-quarantined"));
+        }
         // What these do is in the events they cause, or they must work while another station records.
-        "run_cancel" | "journal_rebuild" => Value::Null,
+        "run_cancel" | "journal_rebuild" | "approval_grant" => Value::Null,
         other => panic!("say here how {other} is asked, so that its record is tested"),
     };
     (parameters, None)

@@ -3,6 +3,7 @@
 mod ending;
 mod faces;
 mod outcomes;
+mod security;
 
 use std::collections::{BTreeMap, BTreeSet};
 

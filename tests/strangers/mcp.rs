@@ -73,6 +73,11 @@ fn a_run_can_be_cancelled_and_a_unit_found_by_its_serial_number() {
     in_its_folder("mcp_runs.py", &[&recipe("demo.toml")]);
 }
 
+#[test]
+fn what_cannot_be_undone_needs_a_persons_typed_approval() {
+    in_its_folder("mcp_approvals.py", &[]);
+}
+
 /// A server that is spoken to in bare JSON-RPC, one message a line; killed when dropped.
 struct Bare {
     child: Child,

@@ -21,7 +21,18 @@ QUESTIONS = {
     "esp_flash_id": ON_A_CHIP,
     "esp_flash_verify": {"port": "virtual:1", "at": "0x8000"},
     "esp_verify_flash": {"port": "virtual:1", "at": "0x9000"},
+    "esp_flash_encrypt": {"at": "0x10000", "chip": "esp32c3"},
     "esp_partition_read": {"port": "bay"},
+    "esp_security_audit": ON_A_CHIP,
+    "esp_security_validate": {"port": "virtual:1", "policy": "production"},
+    "esp_efuse_read": ON_A_CHIP,
+    "esp_efuse_plan": {"port": "virtual:1", "set": ["UART_PRINT_CONTROL=1"]},
+    "esp_public_key_digest": {"key": "boot"},
+    "esp_image_verify_signature": {},
+    "esp_key_list": {},
+    "recipe_release_list": {},
+    "approval_list": {},
+    "unit_quarantine_list": {},
     "recipe_check": {"recipe": RECIPE},
     "run_status": {"run": 1},
     "run_events": {"run": 1},
@@ -40,6 +51,11 @@ async def ask(session, made):
     events = await to_its_end(session, 1)
     finished = [event["data"] for event in events if event["kind"] == "attempt_finished"]
     assert [one["outcome"] for one in finished] == ["pass"], finished
+    boot = await answer(session, "esp_key_generate", name="boot", kind="ecdsa-p256")
+    assert boot["public"].startswith("-----BEGIN PUBLIC KEY"), boot
+    key = os.path.join(made, "flash.key")
+    with open(key, "wb") as file:
+        file.write(bytes(range(32)))
     asked = 0
     for tool in tools:
         if not tool.annotations.read_only_hint:
@@ -49,7 +65,9 @@ async def ask(session, made):
             parameters = {"unit": finished[0]["serial"]}
         elif tool.name == "esp_flash_read":
             parameters["out"] = os.path.join(made, "read.bin")
-        elif tool.name in ("esp_flash_verify", "esp_verify_flash"):
+        elif tool.name == "esp_flash_encrypt":
+            parameters |= {"file": os.path.join(made, "read.bin"), "key_file": key, "out": os.path.join(made, "enc")}
+        elif tool.name in ("esp_flash_verify", "esp_verify_flash", "esp_image_verify_signature"):
             parameters["file"] = os.path.join(made, "read.bin")
         elif tool.name == "esp_partition_read":
             parameters = {"port": "virtual:2"}

@@ -8,7 +8,7 @@ use rusqlite::types::Value as Cell;
 use serde_json::Value;
 
 /// Every table that is derived from events.
-const DERIVED: [&str; 9] = [
+const DERIVED: [&str; 14] = [
     "run",
     "unit",
     "attempt",
@@ -18,6 +18,11 @@ const DERIVED: [&str; 9] = [
     "attachment",
     "passed",
     "passed_count",
+    "burn",
+    "approval",
+    "release",
+    "key",
+    "quarantine",
 ];
 
 /// A journal that is looked at.

@@ -5,9 +5,12 @@
 //! bay's name or an address, and nothing else opens one.
 
 mod bays;
+mod burns;
 mod failures;
+mod keys;
 mod opened;
 mod paths;
+pub(crate) mod permit;
 mod runs;
 mod signals;
 
@@ -20,6 +23,7 @@ use station_line::event::{CancelMode, EventKind, Seq};
 use station_line::journal::{CrashPoint, Journal, JournalError, OpenOptions, Reader};
 
 pub use bays::StationConfig;
+pub use burns::BurnGuard;
 pub(crate) use paths::{read_bounded, write_whole};
 pub use runs::{LiveRun, RunOrder};
 pub use signals::{CancelSignals, EndSignal, EndSignals};
@@ -38,6 +42,8 @@ pub struct StationOptions {
     pub journal: Option<PathBuf>,
     /// The configuration with the jig's bays.
     pub config: Option<PathBuf>,
+    /// The folder of sealed keys; without one it lies beside the journal, `station.keys`.
+    pub keys: Option<PathBuf>,
     /// How many virtual boards are there from the start.
     pub virtual_boards: u32,
     /// What virtual boards are.
@@ -53,7 +59,9 @@ pub struct Station {
     config: StationConfig,
     rack: Arc<Rack>,
     journal: Arc<OpenJournal>,
+    keys: keys::OpenKeys,
     runs: Arc<runs::LiveRuns>,
+    burns: Arc<burns::Burns>,
     usb: bays::UsbWatch,
 }
 
@@ -77,6 +85,8 @@ impl Station {
             config,
             rack,
             journal: Arc::default(),
+            keys: keys::OpenKeys::default(),
+            burns: Arc::default(),
             runs: Arc::default(),
             usb: bays::UsbWatch::default(),
         })
@@ -206,8 +216,10 @@ impl Station {
         signals::ask(owner, mode)
     }
 
-    /// Ends the station: running runs are stopped and their last events written.
+    /// Ends the station: burns under way come to the end of their pulse, running runs are stopped and their
+    /// last events written.
     pub async fn close(&self) {
+        self.burns.wait().await;
         self.runs.stop_all().await;
         self.journal.close();
     }

@@ -11,6 +11,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use station_esp::command::Opcode;
 
 use crate::address::AddressError;
 
@@ -365,9 +366,32 @@ pub enum DeviceError {
     Cancelled,
 }
 
-/// Error bytes by which loaders report the flash itself: ROM 0x08 write, 0x09 read, 0x0a read
-/// length (`esp-serial-flasher` and the ROM's own table); stub 0xc4 SPI operation, 0xc5 unlock.
-const FLASH_CODES: [u8; 5] = [0x08, 0x09, 0x0a, 0xc4, 0xc5];
+/// Error bytes by which the ROM reports the flash itself: 0x08 write, 0x09 read, 0x0a read length
+/// (`esp-serial-flasher` and the ROM's own table).
+const ROM_FLASH_CODES: [u8; 3] = [0x08, 0x09, 0x0a];
+/// And the stub: 0xc4 SPI operation, 0xc5 unlock.
+const STUB_FLASH_CODES: [u8; 2] = [0xc4, 0xc5];
+
+/// What a refusal tells of: the flash, or a request that did not arrive as it was sent. A command
+/// that does not touch flash cannot fail because of it, whatever its spoiled answer says.
+fn refusal_class(opcode: u8, code: u8, flash_codes: &[u8]) -> FailureClass {
+    let no_flash = [
+        Opcode::Sync,
+        Opcode::ReadReg,
+        Opcode::WriteReg,
+        Opcode::MemBegin,
+        Opcode::MemData,
+        Opcode::MemEnd,
+        Opcode::ChangeBaudrate,
+        Opcode::GetSecurityInfo,
+    ];
+    let touches = !no_flash.into_iter().any(|known| known as u8 == opcode);
+    if touches && flash_codes.contains(&code) {
+        FailureClass::Flash
+    } else {
+        FailureClass::Link
+    }
+}
 
 impl DeviceError {
     /// The class, which decides retry and blame.
@@ -385,13 +409,8 @@ impl DeviceError {
             | Self::Protocol { .. }
             | Self::BaudRejected { .. }
             | Self::StubStart { .. } => FailureClass::Link,
-            Self::Rom { code, .. } | Self::Stub { code, .. } => {
-                if FLASH_CODES.contains(code) {
-                    FailureClass::Flash
-                } else {
-                    FailureClass::Link
-                }
-            }
+            Self::Rom { opcode, code, .. } => refusal_class(*opcode, *code, &ROM_FLASH_CODES),
+            Self::Stub { opcode, code, .. } => refusal_class(*opcode, *code, &STUB_FLASH_CODES),
             Self::FlashId { .. } | Self::FlashWrite { .. } => FailureClass::Flash,
             Self::VerifyMismatch { .. } => FailureClass::Verify,
             Self::NotHeard { .. } | Self::BootFailed { .. } => FailureClass::Boot,
@@ -456,12 +475,17 @@ impl DeviceError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::NoAnswer { .. } => {
-                "check power, the cable and the boot strap, and that the bay's `reset` fits the board"
+                "check power, the cable and the boot strap, and that the bay's `reset` fits the board; \
+                 a chip whose fuses switched download mode off (DIS_DOWNLOAD_MODE, or \
+                 UART_DOWNLOAD_DIS of the ESP32) never answers again"
             }
             Self::NoiseOnly { .. } => {
                 "the chip runs its application or another baud rate: check the boot strap and reset"
             }
-            Self::WrongBootMode { .. } => "the boot strap pin must be low while reset is released",
+            Self::WrongBootMode { .. } => {
+                "the boot strap pin must be low while reset is released; a chip whose fuses switched \
+                 download mode off (DIS_DOWNLOAD_MODE, or UART_DOWNLOAD_DIS of the ESP32) ignores it"
+            }
             Self::NoBoard { .. } => "put a board into the bay",
             Self::Unreachable { .. } => "check the address and that the server runs",
             Self::BaudRejected { .. } => "allow a lower baud rate for this bay",
@@ -470,7 +494,8 @@ impl DeviceError {
             Self::VerifyMismatch { .. } => "write again; if it repeats, the flash chip is bad",
             Self::WrongChip { .. } => "check that board and recipe belong together",
             Self::SecureDownload { .. } => {
-                "this chip was locked before: it must not be in this lot"
+                "the chip's fuses leave only flash writes that are not read back: everything else \
+                 must come before ENABLE_SECURITY_DOWNLOAD is burned"
             }
             Self::PortInUse { pid: Some(pid), .. } => {
                 return Some(format!(
@@ -542,14 +567,22 @@ mod tests {
 
     #[test]
     fn a_flash_code_of_a_loader_blames_the_flash_and_any_other_the_link() {
-        let refused = |code| DeviceError::Stub {
-            what: "write".into(),
-            opcode: 0x11,
+        let refused = |opcode: Opcode, code| DeviceError::Stub {
+            what: opcode.word().into(),
+            opcode: opcode as u8,
             code,
             meaning: String::new(),
         };
-        assert_eq!(refused(0xc4).class(), FailureClass::Flash);
-        assert_eq!(refused(0xc1).class(), FailureClass::Link);
+        let write = Opcode::FlashDeflData;
+        assert_eq!(refused(write, 0xc4).class(), FailureClass::Flash);
+        assert_eq!(refused(write, 0xc1).class(), FailureClass::Link);
+        assert_eq!(
+            refused(write, 0x08).class(),
+            FailureClass::Link,
+            "a code of the ROM"
+        );
+        let read = refused(Opcode::ReadReg, 0xc4);
+        assert_eq!(read.class(), FailureClass::Link, "a register is no flash");
     }
 
     #[test]

@@ -8,11 +8,13 @@
 //! - A [`Port`] owns its lock: two stations never talk to one chip.
 //! - A [`Session`] waits for nothing without a deadline fixed beforehand, holds less than a megabyte
 //!   whatever the chip sends, and says of flash only what the chip has proven.
+//! - Fuses are burned by plan only, with a witness, and read back; see [`efuse`].
 //! - [`DeviceError`] has a class, a stable code and a hint, all total.
 
 pub mod address;
 pub mod bay;
 pub mod connector;
+pub mod efuse;
 pub mod error;
 pub mod flash;
 pub mod link;
@@ -26,6 +28,7 @@ pub mod terminal;
 
 pub use address::Address;
 pub use connector::AddressConnector;
+pub use efuse::{BurnError, BurnWitness, Burned, PulseResult, PulseVerdict};
 pub use error::{DeviceError, FailureClass};
 pub use flash::{NoProgress, Phase, PreparedImage, ProgressSink, WriteOptions, Written};
 pub use link::Link;

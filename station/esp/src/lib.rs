@@ -11,6 +11,8 @@ pub mod flash;
 pub mod image;
 pub mod loader;
 pub mod partition;
+pub mod secret;
+pub mod secure;
 pub mod slip;
 
 pub use chip::{Chip, ChipSpec, MacAddress, Revision};

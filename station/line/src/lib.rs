@@ -4,14 +4,18 @@
 //! Invariants: only the recipe compiler makes a [`plan::Plan`]; only the coordinator makes an
 //! [`event::Event`]; nothing here prints.
 
+pub mod approval;
 mod braces;
 pub mod clock;
 pub mod event;
 pub mod journal;
+pub mod keys;
 pub mod outcome;
 pub mod plan;
 pub mod quality;
 pub mod recipe;
+pub mod release;
 pub mod runner;
 pub mod serial;
 pub mod template;
+pub mod wish;

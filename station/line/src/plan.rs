@@ -5,15 +5,19 @@
 //! compiler makes a [`Plan`] (a test proves that nobody else calls its constructor); everyone else
 //! reads it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use regex::Regex;
 use station_device::FailureClass;
-use station_esp::chip::Chip;
+use station_esp::chip::{Chip, Revision};
+use station_esp::efuse::plan::{Danger, FlashVoltage, Slot};
+use station_esp::efuse::policy::Policy;
+use station_esp::secret::Secret;
 
 use crate::event::{PlanId, StepName};
+use crate::keys::{Custody, KeyKind, KeyName};
 use crate::outcome::Limits;
 use crate::serial::SerialSource;
 use crate::template::Template;
@@ -80,6 +84,25 @@ impl Plan {
             .flat_map(PlanStep::templates)
             .flat_map(Template::names)
             .collect()
+    }
+
+    /// Whether any step does what cannot be undone.
+    pub fn is_irreversible(&self) -> bool {
+        let mut steps = self.contents.steps.iter();
+        steps.any(|step| step.action.is_irreversible())
+    }
+
+    /// Whether any step needs a store of keys.
+    pub fn needs_keys(&self) -> bool {
+        let mut steps = self.contents.steps.iter();
+        steps.any(|step| step.action.key().is_some())
+    }
+
+    /// Whether the chip reads an image as ciphertext once the plan is carried out.
+    pub fn is_encrypted(&self, image: usize) -> bool {
+        self.contents.steps.iter().any(|step| {
+            matches!(&step.action, Action::FlashEncryption(step) if step.images.contains(&image))
+        })
     }
 
     /// The image of that name.
@@ -208,11 +231,15 @@ impl PlanStep {
             }
             Action::Command(command) => templates.extend(&command.run),
             Action::Read(read) => templates.extend(&read.equals),
+            Action::Efuse(efuse) => templates.extend(efuse.templates()),
             Action::Identify(_)
             | Action::Erase(_)
             | Action::Flash(_)
             | Action::Boot(_)
-            | Action::Check(_) => {}
+            | Action::Check(_)
+            | Action::Key(_)
+            | Action::FlashEncryption(_)
+            | Action::SecureBoot(_) => {}
         }
         templates
     }
@@ -263,6 +290,14 @@ pub enum Action {
     Check(Check),
     /// Read flash and record or compare it.
     Read(Read),
+    /// Burn fuses.
+    Efuse(Efuse),
+    /// Burn a key.
+    Key(BurnKey),
+    /// Write ciphertext and switch flash encryption on.
+    FlashEncryption(FlashEncryption),
+    /// Switch secure boot on.
+    SecureBoot(SecureBoot),
 }
 
 impl Action {
@@ -279,6 +314,47 @@ impl Action {
             Self::Command(_) => "command",
             Self::Check(_) => "check",
             Self::Read(_) => "read",
+            Self::Efuse(_) => "efuse",
+            Self::Key(_) => "key",
+            Self::FlashEncryption(_) => "flash_encryption",
+            Self::SecureBoot(_) => "secure_boot",
+        }
+    }
+
+    /// Whether it does what cannot be undone.
+    pub fn is_irreversible(&self) -> bool {
+        match self {
+            Self::Efuse(_) | Self::Key(_) | Self::FlashEncryption(_) | Self::SecureBoot(_) => true,
+            Self::Identify(_)
+            | Self::Erase(_)
+            | Self::Flash(_)
+            | Self::Data(_)
+            | Self::Serial(_)
+            | Self::Boot(_)
+            | Self::Test(_)
+            | Self::Command(_)
+            | Self::Check(_)
+            | Self::Read(_) => false,
+        }
+    }
+
+    /// The key it burns that comes from a store.
+    pub fn key(&self) -> Option<&PlanKey> {
+        match self {
+            Self::Key(step) => Some(&step.key),
+            Self::FlashEncryption(step) => Some(&step.key),
+            Self::Identify(_)
+            | Self::Erase(_)
+            | Self::Flash(_)
+            | Self::Data(_)
+            | Self::Serial(_)
+            | Self::Boot(_)
+            | Self::Test(_)
+            | Self::Command(_)
+            | Self::Check(_)
+            | Self::Read(_)
+            | Self::Efuse(_)
+            | Self::SecureBoot(_) => None,
         }
     }
 }
@@ -411,7 +487,7 @@ pub struct HostCommand {
 }
 
 /// `check`: what must hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Check {
     /// Images whose MD5 must match what is on the chip: indices into the plan's images.
     pub images: Vec<usize>,
@@ -421,6 +497,220 @@ pub struct Check {
     pub secure_boot: Option<bool>,
     /// Whether flash encryption must be on or off.
     pub flash_encryption: Option<bool>,
+    /// What every fuse must be.
+    pub policy: Option<CheckedPolicy>,
+}
+
+/// A security policy that the fuses are compared with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CheckedPolicy {
+    /// The station's own for a chip during development.
+    Development,
+    /// The station's own for a chip that leaves the factory.
+    Production,
+    /// The recipe's own.
+    Own(Box<Policy>),
+}
+
+impl CheckedPolicy {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Development => "development",
+            Self::Production => "production",
+            Self::Own(policy) => &policy.name,
+        }
+    }
+
+    /// The rules for one chip.
+    pub fn for_chip(&self, chip: Chip, revision: Revision) -> Policy {
+        match self {
+            Self::Development => station_esp::efuse::policy::development(chip, revision),
+            Self::Production => station_esp::efuse::policy::production(chip, revision),
+            Self::Own(policy) => policy.as_ref().clone(),
+        }
+    }
+}
+
+/// `efuse`: what fuses are to be. Names are those of the fuse map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Efuse {
+    /// Fields and their values.
+    pub fields: Vec<FuseField>,
+    /// Bytes of blocks, from the first on.
+    pub blocks: Vec<FuseBytes>,
+    /// Fields and blocks that nobody can write afterwards.
+    pub write_protect: Vec<String>,
+    /// Blocks that software cannot read afterwards.
+    pub read_protect: Vec<String>,
+    /// A MAC of one's own, as text.
+    pub custom_mac: Option<Template>,
+    /// Supply of the flash.
+    pub flash_voltage: Option<FlashVoltage>,
+    /// Dangers that are wanted.
+    pub accepted: Vec<Danger>,
+}
+
+impl Efuse {
+    /// Every template of the step.
+    fn templates(&self) -> impl Iterator<Item = &Template> {
+        let fields = self.fields.iter().filter_map(|field| match &field.value {
+            FuseValue::Number(_) => None,
+            FuseValue::Counted(template) => Some(template),
+            FuseValue::Bytes(bytes) => Some(&bytes.value),
+        });
+        let blocks = self.blocks.iter().map(|block| &block.bytes.value);
+        fields.chain(blocks).chain(&self.custom_mac)
+    }
+}
+
+/// A field and its value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FuseField {
+    /// Its name in the fuse map.
+    pub name: String,
+    /// Its value.
+    pub value: FuseValue,
+}
+
+/// The value of a field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FuseValue {
+    /// The same number for every unit.
+    Number(u64),
+    /// A number as text, decimal or `0x…`.
+    Counted(Template),
+    /// Bytes, exactly as many as the field has.
+    Bytes(UnitBytes),
+}
+
+/// Bytes made for one unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnitBytes {
+    /// How the text becomes bytes.
+    pub encoding: Encoding,
+    /// The text.
+    pub value: Template,
+}
+
+/// Bytes of one block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FuseBytes {
+    /// Its name in the fuse map.
+    pub block: String,
+    /// The bytes, from its first on.
+    pub bytes: UnitBytes,
+}
+
+/// `key`: a key in a key block.
+#[derive(Clone, Debug)]
+pub struct BurnKey {
+    /// The key.
+    pub key: PlanKey,
+    /// What it is for: a purpose of the fuse map.
+    pub purpose: String,
+    /// Whether software is kept from reading it; `None` is as the purpose wants.
+    pub read_protect: Option<bool>,
+    /// Whether the block is closed against further bits.
+    pub write_protect: bool,
+    /// Dangers that are wanted.
+    pub accepted: Vec<Danger>,
+}
+
+/// A key that comes from the key store, or goes into it first.
+#[derive(Clone, Debug)]
+pub struct PlanKey {
+    /// Name under which the store keeps it.
+    pub name: KeyName,
+    /// What it is.
+    pub kind: KeyKind,
+    /// Which block it goes to.
+    pub slot: Slot,
+    /// Where it comes from.
+    pub source: PlanKeySource,
+    /// Whether it is kept.
+    pub custody: Custody,
+}
+
+/// Where a key comes from.
+#[derive(Clone, Debug)]
+pub enum PlanKeySource {
+    /// The store makes one for each unit.
+    Generate,
+    /// These bytes, for every unit.
+    File {
+        /// The file's name, for people.
+        origin: String,
+        /// The bytes.
+        key: Secret,
+    },
+    /// Each unit has its own in the serial list.
+    Csv {
+        /// The column.
+        column: String,
+        /// Keys by serial number.
+        keys: Arc<BTreeMap<String, Secret>>,
+    },
+    /// The store has it already, for every unit.
+    Shared,
+}
+
+impl PlanKeySource {
+    /// Whether every unit gets the same key.
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::File { .. } | Self::Shared => true,
+            Self::Generate | Self::Csv { .. } => false,
+        }
+    }
+}
+
+/// `flash_encryption`: ciphertext in flash and the fuses to read it.
+#[derive(Clone, Debug)]
+pub struct FlashEncryption {
+    /// Whether every way to write plain text is closed.
+    pub release: bool,
+    /// The key.
+    pub key: PlanKey,
+    /// Images that the chip reads as ciphertext: indices into the plan's images.
+    pub images: Vec<usize>,
+    /// Who encrypts them.
+    pub content: EncryptedBy,
+    /// Dangers that are wanted.
+    pub accepted: Vec<Danger>,
+}
+
+/// Who turns images into ciphertext.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EncryptedBy {
+    /// The station, which writes and verifies it.
+    Host,
+    /// The bootloader on its first start.
+    Bootloader,
+}
+
+/// `secure_boot`: the keys a chip trusts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecureBoot {
+    /// One to three of them.
+    pub digests: Vec<TrustedKey>,
+    /// Bootloaders and applications that one of them has signed: indices into the plan's images.
+    pub signed: Vec<usize>,
+    /// Whether the digests that are not used are closed for good.
+    pub revoke_unused: bool,
+    /// Whether the ROM itself closes a key whose signature does not verify.
+    pub aggressive_revoke: bool,
+    /// Dangers that are wanted.
+    pub accepted: Vec<Danger>,
+}
+
+/// A public key a chip trusts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedKey {
+    /// Where it came from, for people.
+    pub origin: String,
+    /// Its digest, as it is burned.
+    pub digest: [u8; 32],
 }
 
 /// `read`: flash content to record or compare.

@@ -5,8 +5,8 @@
 //! at the line only a missing *value* can go wrong, and that is an error, never an empty text;
 //! rendered text has a bound; rendering never reads its result again, so a value cannot smuggle in
 //! another name. `{{` and `}}` are braces. Filters, from left to right: `upper`, `lower` (of A to
-//! Z),
-//! `nocolon` (takes the colons out, for a MAC).
+//! Z), `nocolon` (takes the colons out, for a MAC), `ascii` (the text's bytes as pairs of hex
+//! digits), `padN` (zero bytes behind pairs of hex digits, until they are N).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -55,6 +55,16 @@ pub enum TemplateError {
         /// Which one.
         name: String,
     },
+    /// Rendering: a filter cannot do anything with what it is given.
+    #[error("filter `{filter}` cannot be applied to `{text}`: {reason}")]
+    BadInput {
+        /// The filter as written.
+        filter: String,
+        /// What it was given.
+        text: String,
+        /// Why not.
+        reason: &'static str,
+    },
     /// Rendering: longer than [`MAX_RENDERED`].
     #[error("the text is longer than {MAX_RENDERED} bytes")]
     RenderedTooLong,
@@ -69,6 +79,7 @@ impl TemplateError {
             Self::UnknownFilter { .. } => "template-unknown-filter",
             Self::TooLong => "template-too-long",
             Self::NoValue { .. } => "template-no-value",
+            Self::BadInput { .. } => "template-bad-input",
             Self::RenderedTooLong => "template-text-too-long",
         }
     }
@@ -122,29 +133,75 @@ impl Values {
     }
 }
 
+/// Most bytes that `padN` makes.
+const MAX_PAD: usize = 256;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Filter {
     Upper,
     Lower,
     NoColon,
+    Ascii,
+    /// To so many bytes.
+    Pad(usize),
 }
 
 impl Filter {
-    const ALL: [Self; 3] = [Self::Upper, Self::Lower, Self::NoColon];
+    /// The words of the filters; the number of the last is an example.
+    const WORDS: [&'static str; 5] = ["upper", "lower", "nocolon", "ascii", "pad32"];
 
-    fn word(self) -> &'static str {
-        match self {
-            Self::Upper => "upper",
-            Self::Lower => "lower",
-            Self::NoColon => "nocolon",
+    fn parse(word: &str) -> Option<Self> {
+        match word {
+            "upper" => Some(Self::Upper),
+            "lower" => Some(Self::Lower),
+            "nocolon" => Some(Self::NoColon),
+            "ascii" => Some(Self::Ascii),
+            _ => {
+                let count = word.strip_prefix("pad")?;
+                let plain = !count.starts_with('0') && count.bytes().all(|b| b.is_ascii_digit());
+                let count = count.parse().ok()?;
+                (plain && (1..=MAX_PAD).contains(&count)).then_some(Self::Pad(count))
+            }
         }
     }
 
-    fn apply(self, text: &str) -> String {
+    fn apply(self, text: &str) -> Result<String, TemplateError> {
+        let refuse = |filter: String, reason| {
+            let text = text.chars().take(80).collect();
+            Err(TemplateError::BadInput {
+                filter,
+                text,
+                reason,
+            })
+        };
         match self {
-            Self::Upper => text.to_ascii_uppercase(),
-            Self::Lower => text.to_ascii_lowercase(),
-            Self::NoColon => text.replace(':', ""),
+            Self::Upper => Ok(text.to_ascii_uppercase()),
+            Self::Lower => Ok(text.to_ascii_lowercase()),
+            Self::NoColon => Ok(text.replace(':', "")),
+            Self::Ascii if !text.is_ascii() => {
+                refuse("ascii".to_owned(), "it has other characters than ASCII")
+            }
+            Self::Ascii => Ok(hex::encode(text)),
+            Self::Pad(count) => {
+                let hex = text.len().is_multiple_of(2)
+                    && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+                if !hex {
+                    return refuse(format!("pad{count}"), "it is not pairs of hex digits");
+                }
+                if text.len() / 2 > count {
+                    return refuse(format!("pad{count}"), "it has more bytes already");
+                }
+                Ok(format!("{text:0<width$}", width = count * 2))
+            }
+        }
+    }
+
+    /// The longest text it makes of one that has at most `length` bytes.
+    fn longest(self, length: usize) -> usize {
+        match self {
+            Self::Upper | Self::Lower | Self::NoColon => length,
+            Self::Ascii => length * 2,
+            Self::Pad(count) => count * 2,
         }
     }
 }
@@ -204,7 +261,7 @@ impl Template {
                     }
                     let filtered = filters
                         .iter()
-                        .fold(value.to_owned(), |text, filter| filter.apply(&text));
+                        .try_fold(value.to_owned(), |text, filter| filter.apply(&text))?;
                     text.push_str(&filtered);
                 }
             }
@@ -235,7 +292,13 @@ impl Template {
     pub fn longest(&self, longest: impl Fn(&str) -> Option<usize>) -> Option<usize> {
         self.parts.iter().try_fold(0_usize, |sum, part| match part {
             Part::Literal(text) => Some(sum + text.len()),
-            Part::Name { name, .. } => Some(sum + longest(name)?),
+            Part::Name { name, filters } => {
+                let of_name = longest(name)?;
+                let filtered = filters
+                    .iter()
+                    .fold(of_name, |now, filter| filter.longest(now));
+                Some(sum + filtered)
+            }
         })
     }
 }
@@ -257,13 +320,10 @@ fn parse_name(inside: &str, names: &Names) -> Result<Part, TemplateError> {
     }
     let filters = pieces
         .map(|word| {
-            Filter::ALL
-                .into_iter()
-                .find(|filter| filter.word() == word)
-                .ok_or_else(|| TemplateError::UnknownFilter {
-                    name: word.to_owned(),
-                    suggestion: closest(word, Filter::ALL.into_iter().map(Filter::word)),
-                })
+            Filter::parse(word).ok_or_else(|| TemplateError::UnknownFilter {
+                name: word.to_owned(),
+                suggestion: closest(word, Filter::WORDS),
+            })
         })
         .collect::<Result<_, _>>()?;
     Ok(Part::Name {
@@ -373,6 +433,26 @@ mod tests {
                 ..
             })
         ));
+    }
+
+    #[test]
+    fn text_becomes_bytes_of_a_fixed_number() {
+        let bytes = |text: &str| Template::parse(text, &names()).unwrap().render(&values());
+        assert_eq!(bytes("{serial|ascii}").unwrap(), "536e2d31");
+        assert_eq!(bytes("{serial|ascii|pad6}").unwrap(), "536e2d310000");
+        assert_eq!(bytes("{mac|nocolon|pad8}").unwrap(), "7cdfa100000f0000");
+        for wrong in ["{serial|ascii|pad3}", "{mac|pad8}"] {
+            let error = bytes(wrong).unwrap_err();
+            assert_eq!(error.code(), "template-bad-input", "{wrong}");
+        }
+        for unknown in ["pad", "pad0", "pad08", "pad257", "pad+8"] {
+            let text = format!("{{serial|{unknown}}}");
+            let error = Template::parse(&text, &names()).unwrap_err();
+            assert_eq!(error.code(), "template-unknown-filter", "{unknown}");
+        }
+        let template = Template::parse("{serial|ascii|pad32}", &names()).unwrap();
+        assert_eq!(template.longest(|_| Some(9)), Some(64));
+        assert_eq!(template.longest(|_| None), None);
     }
 
     #[test]

@@ -80,31 +80,50 @@ const fn boot_mode(chip: Chip, download: bool) -> (u16, &'static str) {
     }
 }
 
-/// What the ROM prints after a reset.
+/// What the ROM prints after a reset; `waits` is whether it then waits for a download.
 #[must_use]
-pub fn rom_log(chip: Chip, reason: ResetReason, download: bool) -> String {
+pub fn rom_log(chip: Chip, reason: ResetReason, download: bool, waits: bool) -> String {
     let (code, name) = reason.text(chip);
     let (straps, mode) = boot_mode(chip, download);
     let mut log = banner(chip).to_owned();
     // Writing to a string cannot fail.
     let _ = write!(log, "rst:{code:#x} ({name}),boot:{straps:#x} ({mode})\r\n");
-    if download {
+    if waits {
         log.push_str("waiting for download\r\n");
     }
     log
 }
 
-/// What the ROM prints when the flash holds no bootloader but `word`.
+/// What the ROM prints when it should wait for a download and its fuses forbid it; the texts are
+/// those in the ROMs of the ESP32 and of the ESP32-C3 and S3.
 #[must_use]
-pub fn no_bootloader_log(word: u32) -> String {
-    format!("invalid header: {word:#x}\r\n").repeat(3)
+pub const fn download_disabled_log(chip: Chip) -> &'static str {
+    if matches!(chip, Chip::Esp32) {
+        "Download mode is disabled. Restart with GPIO0 high.\r\n"
+    } else {
+        "Download boot modes disabled\r\n"
+    }
+}
+
+/// What the ROM prints when it starts no bootloader; nothing when it starts one.
+#[must_use]
+pub fn verdict_log(finding: &Finding) -> String {
+    match finding {
+        Finding::NoBootloader(word) => format!("invalid header: {word:#x}\r\n").repeat(3),
+        // The words are those in the ROMs.
+        Finding::Untrusted => "secure boot verification failed\r\n".to_owned(),
+        Finding::NoPartitionTable { .. }
+        | Finding::NoApplication { .. }
+        | Finding::BadApplication { .. }
+        | Finding::Application { .. } => String::new(),
+    }
 }
 
 /// What ROM and bootloader print about what they found.
 #[must_use]
 pub fn bootloader_log(finding: &Finding) -> String {
     let mut log = String::new();
-    if matches!(finding, Finding::NoBootloader(_)) {
+    if matches!(finding, Finding::NoBootloader(_) | Finding::Untrusted) {
         return log;
     }
     let (segments, entry) = finding.loaded();
@@ -124,7 +143,7 @@ pub fn bootloader_log(finding: &Finding) -> String {
 
 fn describe(finding: &Finding, log: &mut String) {
     let _ = match finding {
-        Finding::NoBootloader(_) => Ok(()),
+        Finding::NoBootloader(_) | Finding::Untrusted => Ok(()),
         Finding::NoPartitionTable { at, .. } => write!(
             log,
             "E (40) flash_parts: partition table at {at:#x} is not readable\r\n\

@@ -7,6 +7,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+mod fuse;
+
+pub use fuse::{FuseBit, FuseFaults, PulseMoment, WeakFuse};
+
 const MILLION: u32 = 1_000_000;
 
 /// Everything that can be wrong with a chip. Indices count from 0 since the chip was made.
@@ -41,6 +45,8 @@ pub struct Faults {
     pub stuck_sectors: Vec<u32>,
     /// What the flash answers to a read of its id, instead of the truth: maker, type, capacity.
     pub flash_jedec: Option<[u8; 3]>,
+    /// What is wrong with its fuses.
+    pub fuses: FuseFaults,
     /// The port comes back under another name after every reset; the server sees to it.
     pub reenumerate: bool,
 }
@@ -62,6 +68,7 @@ impl Default for Faults {
             reset_per_million: 0,
             stuck_sectors: Vec::new(),
             flash_jedec: None,
+            fuses: FuseFaults::default(),
             reenumerate: false,
         }
     }
@@ -108,7 +115,7 @@ pub struct Late {
 }
 
 /// One failure of the supply.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PowerLoss {
     /// It fails when the chip has received this many bytes.
@@ -117,6 +124,10 @@ pub struct PowerLoss {
     pub at_program: Option<u64>,
     /// It fails in the middle of this erase (from 1, over the life of the chip).
     pub at_erase: Option<u64>,
+    /// It fails in this fuse-programming command (from 1, over the life of the chip).
+    pub at_pulse: Option<u64>,
+    /// When in that command it fails.
+    pub pulse: PulseMoment,
     /// After how many milliseconds it is back; without it the chip stays off.
     pub back_after_ms: Option<u32>,
     /// The supply only dips: the chip resets with the brown-out reason instead of going dark.
@@ -188,6 +199,11 @@ impl Faults {
             "late.every",
             "at least 1",
         )?;
+        rule(
+            self.fuses.weak.iter().all(|weak| weak.pulses > 0),
+            "fuses.weak.pulses",
+            "at least 1",
+        )?;
         rule(self.max_baud != Some(0), "max_baud", "at least 1")?;
         rule(
             self.reset_per_million <= MILLION,
@@ -234,6 +250,7 @@ pub(crate) enum Stream {
     FromChip = 2,
     Share = 3,
     Chip = 4,
+    Fuses = 5,
 }
 
 /// The stream of chance of `seed` for one purpose.

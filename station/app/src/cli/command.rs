@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use super::output::Output;
-use super::{bench, docs, report, run, virtual_serve};
+use super::{bench, docs, report, run, terminal, virtual_serve};
 use crate::operation::{AnyOperation, Call, Exit, Face, OperationError, Registry};
 use crate::operations::registry;
 use crate::station::{CancelSignals, EndSignals, Station, StationOptions};
@@ -22,6 +22,9 @@ pub(super) struct GlobalOptions {
     /// Station configuration with the jig's bays
     #[arg(long, global = true, value_name = "FILE", env = "STATION_CONFIG")]
     config: Option<PathBuf>,
+    /// Folder of sealed keys (default: beside the journal, `station.keys`)
+    #[arg(long, global = true, value_name = "DIR", env = "STATION_KEYS")]
+    keys: Option<PathBuf>,
     /// One JSON value per line instead of words
     #[arg(long, global = true)]
     json: bool,
@@ -33,6 +36,7 @@ impl GlobalOptions {
         StationOptions {
             journal: self.db.clone(),
             config: self.config.clone(),
+            keys: self.keys.clone(),
             ..Default::default()
         }
     }
@@ -132,6 +136,7 @@ fn invoke(
         let station = Station::open(options.station())?;
         let mut call = Call::silent(Face::Cli, operator());
         call.progress = output.progress();
+        call.confirmation = terminal::person(output);
         let stop = call.cancelled.clone();
         let outcome = tokio::select! {
             biased;
@@ -237,6 +242,11 @@ fn family_title(name: &str) -> &'static str {
         "chip" => "Look at and talk to one chip",
         "flash" => "Write, read, erase and verify flash",
         "partition" => "Partition tables",
+        "security" => "Audit, policies, secure boot, flash encryption, signatures",
+        "efuse" => "Read, plan and burn eFuses",
+        "keys" => "Sealed keys: generate, list, import, forget",
+        "approval" => "Approvals of what cannot be undone",
+        "units" => "Units that need a person's look",
         "recipe" => "Check recipes",
         "runs" => "Runs of this journal: list, follow, cancel",
         "quality" => "What the record says about units and yield",

@@ -11,6 +11,7 @@ mod live;
 mod output;
 mod report;
 mod run;
+mod terminal;
 mod virtual_serve;
 
 pub use command::run_from;

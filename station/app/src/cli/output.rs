@@ -2,6 +2,7 @@
 //!
 //! Answers go to standard output; errors, hints and progress to standard error.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -110,7 +111,12 @@ impl Output {
         reason = "everything printed goes through an Output"
     )]
     pub(super) fn note(&self, words: &str) {
-        let _unprinted = writeln!(std::io::stderr().lock(), "{words}");
+        let _unprinted = writeln!(std::io::stderr().lock(), "{}", harmless(words));
+    }
+
+    /// A way to ask a person without a progress bar in between.
+    pub(super) fn quiet(&self) -> Quiet {
+        Quiet(self.bar.clone())
     }
 
     /// Prints an error: a JSON object on standard output for programs, words on standard error for people.
@@ -151,6 +157,38 @@ impl Output {
     /// Takes the progress bar away.
     pub(super) fn progress_done(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Words without control characters but line ends and tabs: what a recipe or a client wrote must not repaint
+/// the terminal on which somebody reads a question or a refusal.
+fn harmless(words: &str) -> Cow<'_, str> {
+    let bad = |sign: char| sign.is_control() && !matches!(sign, '\n' | '\t');
+    if words.contains(bad) {
+        Cow::Owned(words.replace(bad, "\u{FFFD}"))
+    } else {
+        Cow::Borrowed(words)
+    }
+}
+
+/// Asks while no progress is shown.
+#[derive(Clone)]
+pub(super) struct Quiet(ProgressBar);
+
+impl Quiet {
+    /// Puts a question on standard error and waits for the line that is typed behind it.
+    ///
+    /// # Errors
+    /// Those of standard input.
+    pub(super) fn ask(&self, words: &str) -> std::io::Result<String> {
+        self.0.suspend(|| {
+            let mut err = std::io::stderr().lock();
+            write!(err, "{}", harmless(words)).and_then(|()| err.flush())?;
+            drop(err);
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line)?;
+            Ok(line)
+        })
     }
 }
 

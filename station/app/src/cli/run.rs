@@ -2,7 +2,9 @@
 
 use std::io::IsTerminal;
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use station_line::event::{BayName, CancelMode, Event, EventKind, RunId};
 use station_line::journal::{FeedError, MAX_EVENTS, Subscription};
@@ -11,7 +13,7 @@ use station_line::runner::{RunReport, RunVerdict};
 use super::command::{GlobalOptions, block_on, operator};
 use super::live::{LiveView, PlainView, View};
 use super::output::Output;
-use crate::operation::{Call, Exit, Face, OperationError};
+use crate::operation::{Call, Confirmation, Exit, Face, OperationError, Question};
 use crate::operations::{BatchParameters, registry};
 use crate::station::{CancelSignals, EndSignal, EndSignals, LiveRun, Station};
 
@@ -24,7 +26,14 @@ pub(super) fn command() -> Command {
                 .long("seed")
                 .value_name("N")
                 .value_parser(clap::value_parser!(u64))
-                .help("Which virtual boards: the same seed puts the same boards in again (default: new ones)"),
+                .help("Which virtual boards: the same seed makes the same MACs, blank again (default: new ones)"),
+        )
+        .arg(
+            Arg::new("arm")
+                .long("arm")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("approval")
+                .help("Approve this one run of a released plan that does what cannot be undone, as the operator"),
         )
         .arg(
             Arg::new("plain")
@@ -49,9 +58,15 @@ pub(super) fn run(
         && !matches.get_flag("plain")
         && std::io::stdout().is_terminal()
         && std::io::stderr().is_terminal();
+    let mut call = Call::silent(Face::Cli, operator());
+    let armed = matches.get_flag("arm");
+    if armed {
+        call.by = parameters.operator.clone().unwrap_or_else(operator);
+        call.confirmation = Arc::new(Armed);
+    }
     block_on(async {
         let station = Station::open(station)?;
-        let outcome = follow(&station, &parameters, live, output).await;
+        let outcome = follow(&station, &parameters, &call, live, output).await;
         station.close().await;
         outcome
     })
@@ -63,19 +78,48 @@ fn fresh_seed() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 
+/// The operator's word for one run, given before it is asked for. Nothing is granted unless the run needs it:
+/// a refused or rehearsed one leaves no approval behind that somebody else could use.
+struct Armed;
+
+#[async_trait]
+impl Confirmation for Armed {
+    fn at_hand(&self) -> bool {
+        true
+    }
+
+    fn validity(&self) -> Option<Duration> {
+        Some(ARMED)
+    }
+
+    async fn confirm(&self, _question: &Question) -> Result<(), OperationError> {
+        Ok(())
+    }
+}
+
+/// How long an approval by `--arm` can wait for the run to begin.
+const ARMED: Duration = Duration::from_secs(600);
+
 async fn follow(
     station: &Station,
     parameters: &BatchParameters,
+    call: &Call,
     live: bool,
     output: &Output,
 ) -> Result<Exit, OperationError> {
     // Caught before anything is begun: a signal that comes meanwhile is acted upon as soon as there is a run.
     let others = CancelSignals::catch()?;
     let end = EndSignals::catch()?;
-    let run = start(station, parameters).await?;
+    let run = start(station, parameters, call).await?;
     let events = run
         .take_events()
         .ok_or_else(|| OperationError::new("internal", "the run has no events"))?;
+    if call.confirmation.at_hand() && !run.plan.is_irreversible() {
+        output.note("nothing in this plan is irreversible: --arm changes nothing");
+    }
+    if run.rehearsal && run.plan.is_irreversible() {
+        output.note("rehearsal: every board is virtual, nothing is burned into a chip");
+    }
     let mut view: Box<dyn View> = if output.is_json() {
         Box::new(JsonView(output))
     } else if live {
@@ -115,16 +159,18 @@ async fn follow(
 }
 
 /// Starts through the operation, so that the CLI does what every other face does.
-async fn start(station: &Station, parameters: &BatchParameters) -> Result<LiveRun, OperationError> {
+async fn start(
+    station: &Station,
+    parameters: &BatchParameters,
+    call: &Call,
+) -> Result<LiveRun, OperationError> {
     let registry = registry();
     let operation = registry
         .find("esp_batch_program")
         .ok_or_else(|| OperationError::new("internal", "there is no operation to start a run"))?;
     let parameters = serde_json::to_value(parameters)
         .map_err(|error| OperationError::usage("parameters-invalid", error.to_string()))?;
-    let started = operation
-        .invoke(station, parameters, &Call::silent(Face::Cli, operator()))
-        .await?;
+    let started = operation.invoke(station, parameters, call).await?;
     let id = started
         .answer
         .get("run")

@@ -4,6 +4,7 @@
 //! and annotations; a tool error is a value with code, message and hint; progress is sent only where the
 //! client gave a token, strictly rising, and never after the result.
 
+mod confirm;
 mod progress;
 mod server;
 mod tool;

@@ -10,9 +10,12 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt};
 use serde_json::Value;
 
+use super::confirm::Elicited;
 use super::progress::forward;
 use super::tool::{answer, describe, refusal};
-use crate::operation::{Call, CallProgress, Face, OperationError, Registry, SilentProgress};
+use crate::operation::{
+    Call, CallProgress, Confirmation, Face, OperationError, Registry, SilentProgress,
+};
 use crate::station::{CancelSignals, EndSignals, Station};
 
 const INSTRUCTIONS: &str = "A factory station for boards with ESP32-family chips. A port is a bay's name \
@@ -139,10 +142,12 @@ impl ServerHandler for Server {
                 None => (Arc::new(SilentProgress), None),
             };
         let by = asker(&context);
+        let person = Arc::new(Elicited::of(&context, request.input_responses));
         let call = Call {
             face: Face::Mcp,
             by,
             progress,
+            confirmation: Arc::clone(&person) as Arc<dyn Confirmation>,
             cancelled: context.ct.clone(),
         };
         let parameters = request
@@ -157,6 +162,9 @@ impl ServerHandler for Server {
             // Waited for, so that no notification follows the result.
             task.abort();
             let _ended = task.await;
+        }
+        if let (Err(_), Some(question)) = (&outcome, person.incomplete()) {
+            return Ok(CallToolResponse::InputRequired(question));
         }
         let result = match outcome {
             Ok(invoked) => answer(invoked),

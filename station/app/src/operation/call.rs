@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::confirm::{Confirmation, Nobody};
+
 /// A way to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Face {
@@ -46,17 +48,20 @@ pub struct Call {
     pub by: String,
     /// Where progress goes.
     pub progress: Arc<dyn CallProgress>,
+    /// Who can be asked to confirm what cannot be undone.
+    pub confirmation: Arc<dyn Confirmation>,
     /// Set when the asker no longer wants it.
     pub cancelled: CancellationToken,
 }
 
 impl Call {
-    /// A call without progress that nothing cancels.
+    /// A call without progress that nothing cancels and nobody can confirm.
     pub fn silent(face: Face, by: impl Into<String>) -> Self {
         Self {
             face,
             by: by.into(),
             progress: Arc::new(SilentProgress),
+            confirmation: Arc::new(Nobody),
             cancelled: CancellationToken::new(),
         }
     }

@@ -66,6 +66,11 @@ pub trait Operation: Send + Sync + 'static {
         false
     }
 
+    /// What the record keeps of its parameters: all of them, unless some could be a secret.
+    fn recorded(parameters: serde_json::Value) -> serde_json::Value {
+        parameters
+    }
+
     /// Says the answer in words, for people.
     fn words(output: &Self::Output) -> String {
         outline(output)

@@ -18,6 +18,8 @@ pub enum Exit {
     StationError,
     /// The recipe is refused.
     RecipeRefused,
+    /// Something that cannot be undone is refused: nobody approved it, or its plan is not allowed.
+    Refused,
     /// Somebody stopped it.
     Cancelled,
 }
@@ -30,7 +32,7 @@ impl Exit {
             Self::Usage => 2,
             Self::SomeFailed => 30,
             Self::StationError => 50,
-            Self::RecipeRefused => 70,
+            Self::RecipeRefused | Self::Refused => 70,
             Self::Cancelled => 192,
         }
     }
@@ -45,10 +47,13 @@ pub struct OperationError {
     pub message: String,
     /// What to do about it, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    pub hint: Option<Box<str>>,
     /// What lies underneath, outermost first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<String>,
+    /// What a program needs to go on: the plan that waits for an approval, with its digest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Box<serde_json::Value>>,
     /// The same for people where more than a line is needed: a recipe's errors with their source lines.
     #[serde(skip)]
     pub picture: Option<Box<str>>,
@@ -70,6 +75,7 @@ impl OperationError {
             message: message.into(),
             hint: None,
             causes: Vec::new(),
+            detail: None,
             picture: None,
             exit: Exit::StationError,
         }
@@ -86,7 +92,7 @@ impl OperationError {
     /// Adds what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into().into());
         self
     }
 

@@ -5,12 +5,14 @@
 //! so none of them can do what another cannot.
 
 mod call;
+mod confirm;
 mod declaration;
 mod error;
 mod outline;
 mod registry;
 
 pub use call::{Call, CallProgress, Face, SilentProgress};
+pub use confirm::{Confirmation, Nobody, OPEN, Question, TYPED_DIGITS, declined, impossible};
 pub use declaration::{Declaration, Effect, Operation};
 pub use error::{Exit, OperationError};
 pub use outline::outline;

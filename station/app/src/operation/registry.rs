@@ -168,7 +168,7 @@ impl<O: Operation> AnyOperation for Declared<O> {
         let typed = self.typed(&parameters)?;
         if declaration.effect != Effect::Read && !O::records_itself() {
             station
-                .record_invocation(declaration.name, call, parameters)
+                .record_invocation(declaration.name, call, O::recorded(parameters))
                 .await?;
         }
         let output = O::invoke(station, typed, call).await?;

@@ -51,6 +51,11 @@ impl RawFile {
         Ok(Self { name, read })
     }
 
+    /// The bytes as they were read.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.read
+    }
+
     /// ELF is converted for `chip`, an ESP image is checked against it.
     pub(super) async fn for_chip(self, chip: Chip) -> Result<FlashFile, OperationError> {
         tokio::task::spawn_blocking(move || self.convert(chip))

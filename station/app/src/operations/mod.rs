@@ -1,5 +1,6 @@
 //! Every operation, one file per family or larger operation, and the registry of them all.
 
+pub mod approval;
 pub mod attached;
 pub mod bays;
 pub mod chip;
@@ -8,11 +9,15 @@ pub mod console;
 pub mod flash;
 mod images;
 pub mod journal;
+pub mod keys;
 pub mod partition;
 pub mod production;
 pub mod quality;
 pub mod recipe;
+pub mod release;
+pub mod security;
 mod text;
+pub mod units;
 
 pub use production::BatchParameters;
 pub use quality::Selection;
@@ -36,9 +41,33 @@ pub fn registry() -> Registry {
         .with::<flash::FlashErase>()
         .with::<flash::FlashId>()
         .with::<flash::FlashVerify>()
+        .with::<flash::FlashEncrypt>()
         .with::<partition::PartitionRead>()
+        .with::<security::SecurityAudit>()
+        .with::<security::SecurityValidate>()
+        .with::<security::SecurityConfigure>()
+        .with::<security::EfuseRead>()
+        .with::<security::EfusePlan>()
+        .with::<security::EfuseBurn>()
+        .with::<security::EncryptionEnable>()
+        .with::<security::SecureBootEnable>()
+        .with::<keys::KeyGenerate>()
+        .with::<keys::KeyImport>()
+        .with::<keys::KeyList>()
+        .with::<keys::KeyEscrow>()
+        .with::<keys::KeyForget>()
+        .with::<security::PublicKeyDigest>()
+        .with::<security::ImageSign>()
+        .with::<security::ImageVerifySignature>()
         .with::<production::BatchProgram>()
         .with::<recipe::RecipeCheck>()
+        .with::<release::RecipeRelease>()
+        .with::<release::RecipeWithdraw>()
+        .with::<release::RecipeReleaseList>()
+        .with::<approval::ApprovalList>()
+        .with::<approval::ApprovalGrant>()
+        .with::<units::UnitQuarantineList>()
+        .with::<units::UnitRelease>()
         .with::<production::RunStatus>()
         .with::<production::RunEvents>()
         .with::<production::RunCancel>()

@@ -25,6 +25,8 @@ pub struct CheckView {
     pub accepted: bool,
     /// The plan's hash, over itself and every byte it writes
     pub plan: Option<String>,
+    /// Whether it does to a unit what cannot be undone: it runs only when released and approved
+    pub irreversible: Option<bool>,
     /// The plan in words
     pub description: Option<String>,
     /// Everything that is wrong
@@ -66,6 +68,7 @@ impl Operation for RecipeCheck {
             Err(errors) => CheckView {
                 accepted: false,
                 plan: None,
+                irreversible: None,
                 description: None,
                 errors: errors.records(),
                 warnings: Vec::new(),
@@ -94,6 +97,7 @@ fn accepted(compiled: &Compiled) -> CheckView {
     CheckView {
         accepted: true,
         plan: Some(compiled.plan.id().to_string()),
+        irreversible: Some(compiled.plan.is_irreversible()),
         description: Some(recipe::describe(&compiled.plan)),
         errors: Vec::new(),
         warnings: compiled

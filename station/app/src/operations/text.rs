@@ -48,6 +48,22 @@ pub(super) fn bytes(text: &str) -> Result<u32, OperationError> {
     })
 }
 
+/// Longest reason that a person gives.
+const MAX_WORDS: usize = 300;
+
+/// Checks what a person writes into the record: one line, not a book.
+///
+/// # Errors
+/// `words-invalid`.
+pub(super) fn words(what: &str, text: &str) -> Result<(), OperationError> {
+    let long = text.chars().count() > MAX_WORDS;
+    if text.trim().is_empty() || long || text.chars().any(char::is_control) {
+        let message = format!("`{what}` must be one line of 1 to {MAX_WORDS} characters");
+        return Err(OperationError::usage("words-invalid", message));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

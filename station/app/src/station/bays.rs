@@ -82,7 +82,7 @@ impl Station {
                 .map_err(|error: station_device::address::AddressError| {
                     let mut refused =
                         OperationError::usage("port-invalid", format!("`{port}`: {error}"));
-                    refused.hint = error.hint();
+                    refused.hint = error.hint().map(Into::into);
                     refused
                 })?;
         match address {

@@ -1,7 +1,9 @@
 //! What goes wrong below, as operation errors: one conversion per room, hints kept.
 
+use station_device::efuse::BurnError;
 use station_device::{DeviceError, FailureClass};
 use station_line::journal::JournalError;
+use station_line::keys::KeyError;
 use station_line::recipe::RecipeErrors;
 use station_line::runner::StartError;
 
@@ -9,37 +11,64 @@ use crate::operation::{Exit, OperationError};
 
 impl From<DeviceError> for OperationError {
     fn from(error: DeviceError) -> Self {
-        let exit = match error.class() {
-            FailureClass::Cancelled => Exit::Cancelled,
-            FailureClass::Verify
-            | FailureClass::Flash
-            | FailureClass::Boot
-            | FailureClass::Limit
-            | FailureClass::Efuse => Exit::SomeFailed,
-            FailureClass::Contact
-            | FailureClass::Link
-            | FailureClass::Timeout
-            | FailureClass::Station => Exit::StationError,
-        };
         let mut made = Self::new(error.code(), error.to_string())
-            .exit(exit)
+            .exit(exit_of(error.class()))
             .caused_by(&error);
-        made.hint = error.hint();
+        made.hint = error.hint().map(Into::into);
         made
+    }
+}
+
+impl From<BurnError> for OperationError {
+    fn from(error: BurnError) -> Self {
+        let mut made = Self::new(error.code(), error.to_string())
+            .exit(exit_of(error.class()))
+            .caused_by(&error);
+        made.hint = error.hint().map(Into::into);
+        made
+    }
+}
+
+fn exit_of(class: FailureClass) -> Exit {
+    match class {
+        FailureClass::Cancelled => Exit::Cancelled,
+        FailureClass::Verify
+        | FailureClass::Flash
+        | FailureClass::Boot
+        | FailureClass::Limit
+        | FailureClass::Efuse => Exit::SomeFailed,
+        FailureClass::Contact
+        | FailureClass::Link
+        | FailureClass::Timeout
+        | FailureClass::Station => Exit::StationError,
     }
 }
 
 impl From<JournalError> for OperationError {
     fn from(error: JournalError) -> Self {
         let mut made = Self::new(error.code(), error.to_string()).caused_by(&error);
-        made.hint = error.hint().map(str::to_owned);
+        made.hint = error.hint().map(Into::into);
+        made
+    }
+}
+
+impl From<KeyError> for OperationError {
+    fn from(error: KeyError) -> Self {
+        let mut made = Self::new(error.code(), error.to_string()).caused_by(&error);
+        made.hint = error.hint().map(Into::into);
         made
     }
 }
 
 impl From<StartError> for OperationError {
     fn from(error: StartError) -> Self {
-        Self::new(error.code(), error.to_string()).caused_by(&error)
+        let made = Self::new(error.code(), error.to_string()).caused_by(&error);
+        // The inner code is the one that says what to do.
+        if let StartError::NotReleased { code, .. } | StartError::NotArmed { code, .. } = error {
+            let code = code.to_owned();
+            return Self { code, ..made }.exit(Exit::Refused);
+        }
+        made
     }
 }
 

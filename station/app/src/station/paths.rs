@@ -64,6 +64,9 @@ impl Station {
         if self.is_journal(&target) {
             return Err(refuse("it is the journal".to_owned()).hint("write to another file"));
         }
+        if self.is_key_store(&target) {
+            return Err(refuse("it lies in the key store".to_owned()).hint("write to another file"));
+        }
         if self.options.roots.is_some() {
             if target
                 .extension()
@@ -114,6 +117,7 @@ impl Station {
     ) -> Result<Result<Compiled, RecipeErrors>, OperationError> {
         let path = self.readable(recipe)?;
         let roots = self.options.roots.clone();
+        let keys = self.keys_path();
         tokio::task::spawn_blocking(move || {
             let Some(roots) = roots else {
                 return Ok(recipe::compile(&path));
@@ -125,7 +129,7 @@ impl Station {
             };
             let folder = path.parent().unwrap_or(Path::new("."));
             for file in named_files(&text) {
-                confined_to(&roots, folder, &file)?;
+                confined_to(&roots, &keys, folder, &file)?;
             }
             Ok(recipe::compile_text(
                 &path.display().to_string(),
@@ -140,8 +144,19 @@ impl Station {
     fn confine(&self, named: &Path, resolved: PathBuf) -> Result<PathBuf, OperationError> {
         match &self.options.roots {
             Some(roots) if !inside(roots, &resolved) => Err(outside(named)),
+            // The store may lie in a root, beside the journal; a client has operations for what is in it.
+            Some(_) if self.is_key_store(&resolved) => Err(outside(named)),
             Some(_) | None => Ok(resolved),
         }
+    }
+
+    /// Whether a resolved path is the folder of sealed keys or lies in it.
+    fn is_key_store(&self, path: &Path) -> bool {
+        let folder = self.keys_path();
+        let folder = folder
+            .canonicalize()
+            .or_else(|_| std::path::absolute(&folder));
+        folder.is_ok_and(|folder| path.starts_with(folder))
     }
 }
 
@@ -164,9 +179,16 @@ fn outside(named: &Path) -> OperationError {
 }
 
 /// Refuses a file of a recipe that lies elsewhere; one that does not exist must at least not point there.
-fn confined_to(roots: &[PathBuf], folder: &Path, file: &Path) -> Result<(), OperationError> {
+fn confined_to(
+    roots: &[PathBuf],
+    keys: &Path,
+    folder: &Path,
+    file: &Path,
+) -> Result<(), OperationError> {
+    let keys = keys.canonicalize().ok();
+    let secret = |path: &Path| keys.as_ref().is_some_and(|keys| path.starts_with(keys));
     let good = match folder.join(file).canonicalize() {
-        Ok(resolved) => inside(roots, &resolved),
+        Ok(resolved) => inside(roots, &resolved) && !secret(&resolved),
         Err(_) => file
             .components()
             .all(|part| matches!(part, Component::Normal(_) | Component::CurDir)),
@@ -174,26 +196,42 @@ fn confined_to(roots: &[PathBuf], folder: &Path, file: &Path) -> Result<(), Oper
     if good { Ok(()) } else { Err(outside(file)) }
 }
 
-/// Every file a recipe names to be read: images and the list of serial numbers. Taken from any shape the
-/// tables may have, also ones the compiler refuses.
+/// Every file a recipe names to be read: images, the list of serial numbers, keys, digests and policies in its
+/// steps. Taken from any shape the tables may have, also ones the compiler refuses.
 fn named_files(text: &str) -> Vec<PathBuf> {
     let Ok(recipe) = text.parse::<toml::Table>() else {
         return Vec::new();
     };
     let mut files = Vec::new();
-    for (table, key) in [("images", "file"), ("serial", "from")] {
+    for (table, key) in [
+        ("images", "file"),
+        ("serial", "from"),
+        ("step", "file"),
+        ("step", "public_key"),
+        ("step", "from"),
+    ] {
         if let Some(value) = recipe.get(table) {
             strings_at(value, key, &mut files);
         }
     }
+    // A policy is a built-in name or a file, told apart as the compiler does: `.toml` alone is a file's name too.
+    let mut policies = Vec::new();
+    if let Some(steps) = recipe.get("step") {
+        strings_at(steps, "policy", &mut policies);
+    }
+    files.extend(
+        policies
+            .into_iter()
+            .filter(|name| name.to_string_lossy().ends_with(".toml")),
+    );
     files
 }
 
 fn strings_at(value: &toml::Value, key: &str, files: &mut Vec<PathBuf>) {
-    let Some(table) = value.as_table() else {
-        return;
-    };
-    for (name, value) in table {
+    for row in value.as_array().into_iter().flatten() {
+        strings_at(row, key, files);
+    }
+    for (name, value) in value.as_table().into_iter().flatten() {
         if let (true, Some(file)) = (name == key, value.as_str()) {
             files.push(PathBuf::from(file));
         }
@@ -214,14 +252,17 @@ pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, Operation
         )
     };
     // A pipe would let its reader wait for ever, before it is even open.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+    let known = std::fs::metadata(path).map_err(unreadable)?;
+    if !known.is_file() {
         return Err(OperationError::usage(
             "file-unreadable",
             format!("`{}` is no file", path.display()),
         ));
     }
     let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
+    // At once, so that a key leaves no copies behind in a buffer that grows.
+    let size = usize::try_from(known.len().min(limit)).unwrap_or(0);
+    let mut bytes = Vec::with_capacity(size + 1);
     file.take(limit + 1)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;

@@ -6,16 +6,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use station_device::{Address, Presence};
+use station_line::approval::{ApprovalId, Subject};
 use station_line::clock::WallClock;
 use station_line::event::{BayName, CancelMode, Event, EventKind, RunId, Seq};
 use station_line::journal::{FeedError, Journal, MAX_EVENTS, Reader, Subscription};
 use station_line::plan::Plan;
 use station_line::quality::{self, Filter};
+use station_line::recipe;
+use station_line::release::TrustedKeys;
 use station_line::runner::{self, Bay, RunControl, RunReport, RunRequest};
 use tokio::sync::{RwLock, oneshot, watch};
 
 use super::Station;
-use crate::operation::OperationError;
+use super::permit::{self, Asked};
+use crate::operation::{Call, Exit, OperationError};
 use crate::rack::{MAX_BOARDS, Rack};
 
 /// Longest the station waits for its runs when it closes.
@@ -36,6 +40,8 @@ pub struct RunOrder {
     pub operator: Option<String>,
     /// Ends the run after so many units.
     pub units: Option<u64>,
+    /// Approval of one run of the plan, if it does what cannot be undone.
+    pub approval: Option<String>,
 }
 
 /// A run of this process.
@@ -49,6 +55,8 @@ pub struct LiveRun {
     pub bays: Vec<BayName>,
     /// Bays that had no board when it began.
     pub vacant: Vec<BayName>,
+    /// Whether every board is virtual.
+    pub rehearsal: bool,
     /// What can be asked of it.
     pub control: RunControl,
     report: watch::Receiver<Option<Option<Arc<RunReport>>>>,
@@ -172,7 +180,7 @@ impl Station {
     /// # Errors
     /// Those of the recipe, of the journal, and `no-bays`, `bay-invalid` and their kin. Nothing has
     /// been started then.
-    pub async fn start_run(&self, order: RunOrder) -> Result<LiveRun, OperationError> {
+    pub async fn start_run(&self, order: RunOrder, call: &Call) -> Result<LiveRun, OperationError> {
         check_words(&order)?;
         let plan = self
             .compile(&order.recipe)
@@ -181,6 +189,13 @@ impl Station {
             .plan;
         let (seats, once) = self.seats(&order)?;
         let journal = self.journal().await?;
+        let rehearsal = seats.iter().all(|seat| seat.board.is_some());
+        let approval = self.leave(&journal, &plan, &order, rehearsal, call).await?;
+        let keys = if plan.is_irreversible() {
+            Some(self.keys().await?)
+        } else {
+            None
+        };
         let boards = seats
             .iter()
             .filter_map(|seat| Some((seat.bay.name.clone(), seat.board?)))
@@ -190,6 +205,10 @@ impl Station {
         request.operator = order.operator;
         request.units = order.units;
         request.once = once;
+        request.keys = keys;
+        request.rehearsal = rehearsal;
+        request.arm = approval.is_some();
+        request.approval = approval;
         let swapper = (!once).then(|| Swapper {
             rack: Arc::clone(&self.rack),
             boards,
@@ -212,6 +231,39 @@ impl Station {
         });
         told.await
             .map_err(|_| OperationError::new("internal", "starting the run broke off"))?
+    }
+
+    /// The approval that a run of the plan needs, if it does what cannot be undone to boards that are not
+    /// virtual. What is used up is used by the run itself, when it begins.
+    async fn leave(
+        &self,
+        journal: &Journal,
+        plan: &Plan,
+        order: &RunOrder,
+        rehearsal: bool,
+        call: &Call,
+    ) -> Result<Option<ApprovalId>, OperationError> {
+        if rehearsal || !plan.is_irreversible() {
+            return Ok(None);
+        }
+        let text = recipe::describe(plan);
+        let asked = Asked {
+            operation: RUN,
+            subject: Subject::Plan(plan.id().clone()),
+            text: &text,
+        };
+        let trusted = if self.has_keys() {
+            self.keys().await?.trusted_keys()?
+        } else {
+            TrustedKeys::default()
+        };
+        if let Err(error) = journal.released(plan.id(), &trusted) {
+            let error = OperationError::from(error).exit(Exit::Refused);
+            return Err(permit::record(journal, RUN, error).await?);
+        }
+        permit::named(journal, call, &asked, order.approval.as_deref())
+            .await
+            .map(Some)
     }
 
     /// The bays of an order, and whether each takes part once.
@@ -296,6 +348,7 @@ async fn begin(
         .filter(absent)
         .map(|bay| bay.name.clone())
         .collect();
+    let rehearsal = request.rehearsal;
     let mut handle = runner::start(request, journal, Arc::new(WallClock)).await?;
     if let Some(swapper) = swapper {
         tokio::spawn(swapper.swap_boards(handle.id()));
@@ -307,6 +360,7 @@ async fn begin(
         plan,
         bays,
         vacant,
+        rehearsal,
         control: handle.control(),
         report,
         events,
@@ -318,6 +372,9 @@ async fn begin(
     runs.add(run.clone());
     Ok(run)
 }
+
+/// Name of the operation that starts runs, for the record.
+const RUN: &str = "esp_batch_program";
 
 /// Longest lot or operator.
 const MAX_WORDS: usize = 100;

@@ -12,6 +12,10 @@ use crate::operation::{Call, Exit, Face};
 use crate::rack::RackOptions;
 
 /// A station with a folder `root` for clients, and a file and a folder beside it that are not theirs.
+fn asker() -> crate::operation::Call {
+    crate::operation::Call::silent(crate::operation::Face::Cli, "a test")
+}
+
 fn confined(folder: &Path) -> Station {
     for name in ["root", "root/inner", "elsewhere"] {
         std::fs::create_dir(folder.join(name)).unwrap();
@@ -276,7 +280,7 @@ async fn lot_and_operator_are_one_short_line() {
             ..RunOrder::default()
         };
         assert_eq!(
-            station.start_run(order).await.unwrap_err().code,
+            station.start_run(order, &asker()).await.unwrap_err().code,
             "words-invalid",
             "{lot:?}"
         );
@@ -400,7 +404,10 @@ async fn finished_boards_of_the_rack_are_swapped_whatever_their_bays_are_called(
         .borrow()
         .to_owned();
     let run = station
-        .start_run(demo(&["left=virtual:3", "bay1=virtual:5"], Some(6)))
+        .start_run(
+            demo(&["left=virtual:3", "bay1=virtual:5"], Some(6)),
+            &asker(),
+        )
         .await
         .unwrap();
     let ended = tokio::time::timeout(std::time::Duration::from_secs(60), run.report()).await;
@@ -431,7 +438,7 @@ async fn a_run_whose_asker_goes_away_while_it_begins_leaves_nothing_open() {
         let patience = std::time::Duration::from_millis(patience);
         let asked = tokio::time::timeout(
             patience,
-            station.start_run(demo(&["a=virtual:1"], Some(1000))),
+            station.start_run(demo(&["a=virtual:1"], Some(1000)), &asker()),
         )
         .await;
         drop(asked);

@@ -9,6 +9,7 @@
 //!   which keeps the wire busy all the same.
 
 mod digest;
+mod encrypted;
 mod erase;
 mod identify;
 mod prepared;

@@ -7,6 +7,7 @@
 //! - A compressed region is smaller on the wire than the plain one, or it is not compressed.
 //! - The MD5 of a region is over its own bytes; padding is `0xFF`, which erased flash is anyway.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -29,7 +30,6 @@ const LEVEL: u32 = 9;
 pub type Md5Digest = [u8; 16];
 
 /// Bytes with a place in flash, ready to be sent.
-#[derive(Debug)]
 pub struct PreparedImage {
     name: String,
     offset: u32,
@@ -37,8 +37,18 @@ pub struct PreparedImage {
     regions: Vec<Region>,
 }
 
+impl fmt::Debug for PreparedImage {
+    /// Without its bytes: there may be keys among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PreparedImage")
+            .field("name", &self.name)
+            .field("offset", &self.offset)
+            .field("bytes", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// A stretch of an image that is written, compared and verified by itself.
-#[derive(Debug)]
 pub(crate) struct Region {
     /// Flash offset, sector aligned.
     pub(crate) offset: u32,
@@ -70,7 +80,6 @@ impl Region {
 }
 
 /// Ready frames of one region for the stub.
-#[derive(Debug)]
 pub(crate) struct Frames {
     /// Whether the blocks carry a zlib stream.
     pub(crate) compressed: bool,
@@ -83,7 +92,6 @@ pub(crate) struct Frames {
 }
 
 /// One ready frame.
-#[derive(Debug)]
 struct Block {
     wire: Range<usize>,
     /// Bytes programmed once this block is through.
@@ -370,6 +378,17 @@ mod tests {
             assert_eq!(*totals.last().unwrap(), frames.written);
         }
         assert_eq!(at, bytes.len());
+    }
+
+    #[test]
+    fn the_bytes_of_an_image_are_never_formatted() {
+        let image = PreparedImage::prepare("nvs", 0x9000, Arc::from([0xA7; 64])).unwrap();
+        let text = format!("{image:?}");
+        assert!(text.contains("nvs") && text.contains("64"), "{text}");
+        assert!(
+            !text.contains("167") && !text.to_lowercase().contains("a7"),
+            "{text}"
+        );
     }
 
     #[test]

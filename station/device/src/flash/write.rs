@@ -111,18 +111,18 @@ impl Session {
     }
 }
 
-struct Writer<'a> {
-    session: &'a mut Session,
-    image: &'a PreparedImage,
-    how: &'a WriteOptions,
-    progress: &'a dyn ProgressSink,
+pub(super) struct Writer<'a> {
+    pub(super) session: &'a mut Session,
+    pub(super) image: &'a PreparedImage,
+    pub(super) how: &'a WriteOptions,
+    pub(super) progress: &'a dyn ProgressSink,
     /// Bytes of regions that are through.
-    done: u64,
-    restarts: u32,
+    pub(super) done: u64,
+    pub(super) restarts: u32,
 }
 
 impl Writer<'_> {
-    fn tell(&self, phase: Phase, within: u32) {
+    pub(super) fn tell(&self, phase: Phase, within: u32) {
         let total = self.image.bytes().len() as u64;
         let done = (self.done + u64::from(within)).min(total);
         self.progress.progress(phase.word(), done, Some(total));
@@ -134,24 +134,31 @@ impl Writer<'_> {
             return Ok(false);
         }
         let mut tries = 0;
-        loop {
-            let error = match self.put_and_verify(region).await {
-                Ok(()) => return Ok(true),
-                Err(error) => error,
-            };
-            if tries >= self.how.retries || !is_transient(&error) {
-                if is_transient(&error) {
-                    // The next unit of this bay shall not fail the same way.
-                    self.session
-                        .baud_memory
-                        .failed(self.session.loader.wire().baud());
-                }
-                return Err(error);
-            }
-            tries += 1;
-            self.restarts += 1;
-            self.session.loader.attention().await?;
+        while let Err(error) = self.put_and_verify(region).await {
+            self.begin_again(&mut tries, error).await?;
         }
+        Ok(true)
+    }
+
+    /// Gets ready for another try of what the link spoiled, or hands the error back.
+    pub(super) async fn begin_again(
+        &mut self,
+        tries: &mut u32,
+        error: DeviceError,
+    ) -> Result<(), DeviceError> {
+        if !is_transient(&error) {
+            return Err(error);
+        }
+        if *tries >= self.how.retries {
+            // The next unit of this bay shall not fail the same way.
+            self.session
+                .baud_memory
+                .failed(self.session.loader.wire().baud());
+            return Err(error);
+        }
+        *tries += 1;
+        self.restarts += 1;
+        self.session.loader.attention().await
     }
 
     async fn unchanged(&mut self, region: &Region) -> Result<bool, DeviceError> {
@@ -300,7 +307,7 @@ impl Writer<'_> {
     }
 
     /// One block, again if the chip says that it came garbled.
-    async fn block(
+    pub(super) async fn block(
         &mut self,
         offset: u32,
         opcode: Opcode,
@@ -326,7 +333,7 @@ impl Writer<'_> {
     }
 
     /// Says which block failed, where it was the flash that did.
-    fn failed_at(&self, offset: u32, tries: u32, error: DeviceError) -> DeviceError {
+    pub(super) fn failed_at(&self, offset: u32, tries: u32, error: DeviceError) -> DeviceError {
         if error.class() != FailureClass::Flash {
             return error;
         }

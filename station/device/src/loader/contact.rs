@@ -254,6 +254,26 @@ fn answered_by(frame: &[u8]) -> Option<Option<Dialect>> {
 }
 
 impl Loader {
+    /// Resets the chip into its bootloader, where the port can, and looks once who answers.
+    pub(crate) async fn reach_again(&mut self, deadline: Instant) -> Result<bool, DeviceError> {
+        let options = ConnectOptions {
+            bauds: Vec::new(),
+            ..ConnectOptions::default()
+        };
+        let mut search = Search::new(&options, &self.wire);
+        if !search.can_reset {
+            return Ok(false);
+        }
+        self.disturbed = true;
+        let Some(dialect) = search.round(&mut self.wire, deadline).await? else {
+            return Ok(false);
+        };
+        self.wire.answered();
+        self.dialect = dialect;
+        self.disturbed = false;
+        Ok(true)
+    }
+
     /// Finds the loader's attention again if an exchange broke off.
     pub(crate) async fn settle(&mut self) -> Result<(), DeviceError> {
         if self.disturbed {

@@ -58,7 +58,7 @@ impl Loader {
     }
 
     /// The security info twice the same, or `None` when the loader does not know the question.
-    async fn security_info(&mut self) -> Result<Option<SecurityInfo>, DeviceError> {
+    pub(crate) async fn security_info(&mut self) -> Result<Option<SecurityInfo>, DeviceError> {
         let mut last = None;
         for _ in 0..6 {
             let info = match self.security_info_once().await {

@@ -4,6 +4,7 @@
 //! frames and [`MAX_NOISE`] bytes that are no answer are passed over; an exchange that did not end
 //! leaves a mark, and the next one begins by finding the loader's attention.
 
+use std::fmt;
 use std::time::Duration;
 
 use station_esp::Revision;
@@ -11,6 +12,7 @@ use station_esp::chip::ChipSpec;
 use station_esp::command::{Dialect, Opcode, Request, Response, Status};
 use station_esp::slip::{self, Decoded};
 use tokio::time::Instant;
+use zeroize::Zeroize;
 
 use super::timing::PROMPT;
 use super::wire::Wire;
@@ -23,8 +25,8 @@ const MAX_NOISE: usize = 64 * 1024;
 /// Times a question that changes nothing is asked.
 const TRIES: u32 = 3;
 
-/// An answer, however it went.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An answer, however it went. Its value may be a key, so nothing formats it.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
     /// The command the loader says it answers.
     pub(crate) opcode: u8,
@@ -36,8 +38,8 @@ pub(crate) struct Asked {
     pub(crate) status: Status,
 }
 
-/// The answer to a command that succeeded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The answer to a command that succeeded. Its value may be a key, so nothing formats it.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Reply {
     /// The value of a register read.
     pub(crate) value: u32,
@@ -46,7 +48,6 @@ pub(crate) struct Reply {
 }
 
 /// A loader that answers.
-#[derive(Debug)]
 pub(crate) struct Loader {
     pub(super) wire: Wire,
     pub(super) dialect: Dialect,
@@ -59,6 +60,20 @@ pub(crate) struct Loader {
     /// Whether an exchange broke off.
     pub(super) disturbed: bool,
     scratch: Vec<u8>,
+}
+
+impl fmt::Debug for Loader {
+    /// Without what was sent: it may be a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loader")
+            .field("wire", &self.wire)
+            .field("dialect", &self.dialect)
+            .field("chip", &self.spec.map(|spec| spec.chip))
+            .field("revision", &self.revision)
+            .field("secure", &self.secure)
+            .field("disturbed", &self.disturbed)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Loader {
@@ -90,6 +105,11 @@ impl Loader {
         self.secure
     }
 
+    /// Keeps in mind that only secure download mode is left.
+    pub(crate) fn set_secure(&mut self) {
+        self.secure = true;
+    }
+
     /// The chip's revision, once it was read.
     pub(crate) fn revision(&self) -> Revision {
         self.revision
@@ -103,6 +123,11 @@ impl Loader {
     /// The wire below.
     pub(crate) fn wire(&self) -> &Wire {
         &self.wire
+    }
+
+    /// Wipes what was received so far: values of registers that may be keys.
+    pub(crate) fn wipe(&mut self) {
+        self.wire.wipe();
     }
 
     /// Ends the conversation.
@@ -197,8 +222,10 @@ impl Loader {
         while skipped < MAX_SKIPPED && noise < MAX_NOISE {
             match self.wire.next(deadline).await? {
                 None => return Ok(None),
-                Some(Decoded::Frame(frame)) => {
+                Some(Decoded::Frame(mut frame)) => {
                     let asked = decode(&frame, self.dialect);
+                    // The value of a register may be a key.
+                    frame.zeroize();
                     self.wire.recycle(frame);
                     match asked {
                         Some(asked) if wanted(&asked) => return Ok(Some(asked)),

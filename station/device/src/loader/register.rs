@@ -4,7 +4,9 @@
 //! until two readings in a row agree.
 
 use station_esp::chip::ChipSpec;
-use station_esp::command::{RegisterWrite, Request};
+use station_esp::command::{Opcode, RegisterWrite, Request};
+use station_esp::slip;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::exchange::Loader;
 use super::timing::PROMPT;
@@ -14,6 +16,9 @@ use crate::error::DeviceError;
 const READINGS: u32 = 6;
 /// Looks at the flash controller before a transaction counts as stuck.
 const LOOKS: u32 = 10;
+
+/// Bytes of a request before its arguments.
+const REQUEST_HEAD: usize = 8;
 
 /// Bits of the flash controller's `usr` and `usr2` registers and its `cmd` register (ESP32
 /// technical reference manual, SPI chapter; the same on every chip of the family).
@@ -55,6 +60,29 @@ impl Loader {
         writes: Vec<RegisterWrite>,
     ) -> Result<(), DeviceError> {
         self.ask(&Request::WriteReg(writes), PROMPT).await.map(drop)
+    }
+
+    /// Writes registers like [`Loader::write_registers`], and leaves no copy of their values behind:
+    /// they may be a key.
+    pub(crate) async fn write_registers_wiped(
+        &mut self,
+        mut writes: Vec<RegisterWrite>,
+    ) -> Result<(), DeviceError> {
+        self.allows(Opcode::WriteReg)?;
+        let dialect = self.dialect;
+        // Large enough that neither grows, which would leave a copy behind.
+        let mut raw = Zeroizing::new(Vec::with_capacity(REQUEST_HEAD + writes.len() * 16));
+        let mut frame = Zeroizing::new(Vec::with_capacity(2 * raw.capacity() + 2));
+        let mut request = Request::WriteReg(std::mem::take(&mut writes));
+        request.encode(dialect, &mut raw);
+        slip::encode(&raw, &mut frame);
+        if let Request::WriteReg(writes) = &mut request {
+            for write in writes {
+                write.value.zeroize();
+            }
+        }
+        let asked = self.exchange(Opcode::WriteReg, &frame, PROMPT).await?;
+        self.accept(Opcode::WriteReg, asked).map(drop)
     }
 
     /// Sends one command byte to the flash chip and returns up to 32 bits of its answer, first byte

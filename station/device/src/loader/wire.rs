@@ -7,11 +7,13 @@
 //! - Dropping any future here loses no byte that a later call would need: what was read and not yet
 //!   decoded stays in the buffer.
 
+use std::fmt;
 use std::io::ErrorKind;
 use std::time::Duration;
 
 use station_esp::slip::{Decoded, Decoder};
 use tokio::time::{Instant, timeout_at};
+use zeroize::Zeroize;
 
 use super::baud::ROM_BAUD;
 use crate::error::DeviceError;
@@ -28,7 +30,6 @@ const MAX_DRAINED: u32 = 256;
 const READ_SIZE: usize = 8 * 1024;
 
 /// A port that speaks SLIP.
-#[derive(Debug)]
 pub(crate) struct Wire {
     port: Port,
     decoder: Decoder,
@@ -38,6 +39,17 @@ pub(crate) struct Wire {
     baud: u32,
     /// Bytes written since the port was taken over.
     sent: u64,
+}
+
+impl fmt::Debug for Wire {
+    /// Without what was received: it may be a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire")
+            .field("port", &self.port)
+            .field("baud", &self.baud)
+            .field("sent", &self.sent)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Wire {
@@ -167,6 +179,13 @@ impl Wire {
                 Err(_) => return Ok(None),
             }
         }
+    }
+
+    /// Wipes what was received and is decoded already.
+    pub(crate) fn wipe(&mut self) {
+        let pending = self.pending.clone();
+        self.buffer[..pending.start].zeroize();
+        self.buffer[pending.end..].zeroize();
     }
 
     /// Gives a frame's buffer back for the next one.

@@ -8,10 +8,11 @@
 
 use station_esp::Chip;
 use station_esp::chip::ChipSpec;
-use station_esp::command::{Request, SecurityFlag};
+use station_esp::command::Request;
 use station_esp::efuse::{self, EfuseImage, RevisionRule};
 use tokio::time::{Instant, timeout_at};
 
+use super::identity::never_starts_stub;
 use super::{ConnectOptions, FlashIdentity, Identity, Session};
 use crate::error::DeviceError;
 use crate::loader::wire::Wire;
@@ -66,9 +67,11 @@ async fn identify(
     } else {
         None
     };
-    let secure_boot = security.is_some_and(|info| info.has(SecurityFlag::SecureBoot));
-    // With secure boot on, the ESP32-S3's ROM does not start what was loaded into RAM (esptool).
-    let stub = options.stub && !loader.is_secure() && !(chip == Chip::Esp32S3 && secure_boot);
+    let starts = !never_starts_stub(chip, security.as_ref());
+    let stub = options.stub && !loader.is_secure() && starts;
+    if options.stub && !starts {
+        tracing::info!(%chip, "secure boot is on: only the ROM is used, it cannot start the stub");
+    }
     let mut loader = loader
         .speed_up(options, crystal_mhz, stub, deadline)
         .await?;

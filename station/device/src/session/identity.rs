@@ -30,6 +30,13 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether this chip's ROM loads a program into RAM and then does not start it: those of the
+    /// ESP32-S3 and ESP32-C3, once secure boot is on. esptool 5.6 bends the former's ROM to its
+    /// stub and uses none on the latter; espflash fails.
+    pub(crate) fn stub_never_starts(&self) -> bool {
+        never_starts_stub(self.chip, self.security.as_ref())
+    }
+
     /// Whether secure boot is on; `None` where the chip does not tell.
     #[must_use]
     pub fn secure_boot(&self) -> Option<bool> {
@@ -59,6 +66,12 @@ impl Identity {
             Some(count.count_ones() % 2 == 1)
         })
     }
+}
+
+/// See [`Identity::stub_never_starts`].
+pub(super) fn never_starts_stub(chip: Chip, security: Option<&SecurityInfo>) -> bool {
+    let strict = matches!(chip, Chip::Esp32S3 | Chip::Esp32C3);
+    strict && security.is_some_and(|info| info.has(SecurityFlag::SecureBoot))
 }
 
 /// A flash chip as it described itself.

@@ -13,6 +13,7 @@ mod options;
 
 use station_esp::chip::ChipSpec;
 use station_esp::command::{Dialect, RegisterWrite};
+use station_esp::efuse::map::fuse_map;
 
 pub use identity::{FlashIdentity, Identity};
 pub use options::{AfterSession, ConnectOptions};
@@ -52,6 +53,17 @@ impl Session {
         self.loader.dialect()
     }
 
+    /// Why the flasher stub does not run on this chip even where it is wanted, in words.
+    #[must_use]
+    pub fn without_stub(&self) -> Option<&'static str> {
+        if self.identity.secure_download {
+            return Some("secure download mode lets nothing be loaded into RAM");
+        }
+        self.identity.stub_never_starts().then_some(
+            "secure boot is on, and this chip's ROM then starts nothing that was loaded into RAM",
+        )
+    }
+
     /// Reads a register.
     ///
     /// # Errors
@@ -60,11 +72,24 @@ impl Session {
         self.loader.read_register(address).await
     }
 
-    /// Writes registers, in order, in one exchange.
+    /// Writes registers, in order, in one exchange. Those of the eFuse controller are refused: what
+    /// they do cannot be undone, and only [`Session::burn`] may do it.
     ///
     /// # Errors
-    /// `SecureDownload`, or an error of the link.
+    /// `InvalidInput` for a register of the eFuse controller, `SecureDownload`, or an error of the
+    /// link.
     pub async fn write_registers(&mut self, writes: &[RegisterWrite]) -> Result<(), DeviceError> {
+        let controller = fuse_map(self.spec.chip, self.loader.revision()).controller;
+        let burns = |write: &&RegisterWrite| {
+            let offset = write.address.checked_sub(controller.base);
+            offset.is_some_and(|offset| offset < controller.window)
+        };
+        if let Some(write) = writes.iter().find(burns) {
+            return Err(DeviceError::InvalidInput {
+                what: format!("register 0x{:08x}", write.address),
+                detail: "the eFuse controller is written by a burn plan only".into(),
+            });
+        }
         self.loader.write_registers(writes.to_vec()).await
     }
 
@@ -92,4 +117,4 @@ impl Session {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,8 +1,6 @@
 //! The table of the ESP32-H2: RISC-V with 802.15.4 and a 32 MHz crystal.
 
-use espflash::target::efuse::esp32h2 as map;
-
-use crate::efuse::{EfuseSpec, RevisionRule, fields, rs_blocks};
+use crate::efuse::{EfuseSpec, RevisionRule};
 
 use super::Chip;
 use super::spec::{
@@ -19,11 +17,8 @@ pub(super) static SPEC: ChipSpec = ChipSpec {
     security_info: SecurityInfoShape::WithId,
     bootloader_offset: 0x0,
     efuse: EfuseSpec {
-        base: BASE,
         mac: [0x600B_0844, 0x600B_0848],
         revision: RevisionRule::Fields,
-        blocks: &BLOCKS,
-        fields: FIELDS,
     },
     spi: SpiRegisters::later(0x6000_3000),
     uart: UartRegisters {
@@ -57,49 +52,8 @@ pub(super) static SPEC: ChipSpec = ChipSpec {
     flash_beyond_16_mib: false,
 };
 
-const BASE: u32 = 0x600B_0800;
-
-const BLOCKS: [crate::efuse::Block; 11] = rs_blocks(BASE);
-
 const MEMORY: &[MemoryRegion] = &[
     MemoryRegion::new(MemoryKind::Dram, 0x4080_0000, 0x4088_0000),
     MemoryRegion::new(MemoryKind::Irom, 0x4200_0000, 0x4300_0000),
     MemoryRegion::new(MemoryKind::RtcDram, 0x5000_0000, 0x5000_4000),
-];
-
-const FIELDS: &[crate::efuse::Field] = fields![map:
-    WriteDisable = WR_DIS,
-    ReadDisable = RD_DIS,
-    Mac = MAC0 MAC1,
-    MacExtension = MAC_EXT,
-    WaferMajor = WAFER_VERSION_MAJOR,
-    WaferMinor = WAFER_VERSION_MINOR,
-    IgnoreWaferMajor = DISABLE_WAFER_VERSION_MAJOR,
-    BlockMajor = BLK_VERSION_MAJOR,
-    BlockMinor = BLK_VERSION_MINOR,
-    Package = PKG_VERSION,
-    FlashCapacity = FLASH_CAP,
-    FlashVendor = FLASH_VENDOR,
-    Temperature = FLASH_TEMP,
-    TemperatureCalibration = TEMP_CALIB,
-    SecureBoot = SECURE_BOOT_EN,
-    AggressiveRevoke = SECURE_BOOT_AGGRESSIVE_REVOKE,
-    KeyRevoke0 = SECURE_BOOT_KEY_REVOKE0,
-    KeyRevoke1 = SECURE_BOOT_KEY_REVOKE1,
-    KeyRevoke2 = SECURE_BOOT_KEY_REVOKE2,
-    FlashCryptCount = SPI_BOOT_CRYPT_CNT,
-    SecureDownload = ENABLE_SECURITY_DOWNLOAD,
-    DisableDownload = DIS_DOWNLOAD_MODE,
-    DisableDownloadEncrypt = DIS_DOWNLOAD_MANUAL_ENCRYPT,
-    DisableDirectBoot = DIS_DIRECT_BOOT,
-    DisablePadJtag = DIS_PAD_JTAG,
-    SoftDisableJtag = SOFT_DIS_JTAG,
-    DisableUsbJtag = DIS_USB_JTAG,
-    DisableUsbSerialJtag = DIS_USB_SERIAL_JTAG,
-    KeyPurpose0 = KEY_PURPOSE_0,
-    KeyPurpose1 = KEY_PURPOSE_1,
-    KeyPurpose2 = KEY_PURPOSE_2,
-    KeyPurpose3 = KEY_PURPOSE_3,
-    KeyPurpose4 = KEY_PURPOSE_4,
-    KeyPurpose5 = KEY_PURPOSE_5,
 ];

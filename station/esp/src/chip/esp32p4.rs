@@ -1,8 +1,6 @@
 //! The table of the ESP32-P4: dual-core RISC-V without radio; flash and PSRAM share one window.
 
-use espflash::target::efuse::esp32p4 as map;
-
-use crate::efuse::{EfuseSpec, RevisionRule, fields, rs_blocks};
+use crate::efuse::{EfuseSpec, RevisionRule};
 
 use super::Chip;
 use super::spec::{
@@ -20,11 +18,8 @@ pub(super) static SPEC: ChipSpec = ChipSpec {
     security_info: SecurityInfoShape::WithId,
     bootloader_offset: 0x2000,
     efuse: EfuseSpec {
-        base: BASE,
         mac: [0x5012_D044, 0x5012_D048],
         revision: RevisionRule::Fields,
-        blocks: &BLOCKS,
-        fields: FIELDS,
     },
     spi: SpiRegisters::later(0x5008_D000),
     uart: UartRegisters {
@@ -66,49 +61,9 @@ pub(super) static SPEC: ChipSpec = ChipSpec {
     flash_beyond_16_mib: true,
 };
 
-const BASE: u32 = 0x5012_D000;
-
-const BLOCKS: [crate::efuse::Block; 11] = rs_blocks(BASE);
-
 const MEMORY: &[MemoryRegion] = &[
     MemoryRegion::new(MemoryKind::Tcm, 0x3010_0000, 0x3010_2000),
     MemoryRegion::new(MemoryKind::Irom, 0x4000_0000, 0x4C00_0000),
     MemoryRegion::new(MemoryKind::Dram, 0x4FF0_0000, 0x4FFC_0000),
     MemoryRegion::new(MemoryKind::RtcDram, 0x5010_8000, 0x5011_0000),
-];
-
-const FIELDS: &[crate::efuse::Field] = fields![map:
-    WriteDisable = WR_DIS,
-    ReadDisable = RD_DIS,
-    Mac = MAC0 MAC1,
-    WaferMajor = WAFER_VERSION_MAJOR_LO WAFER_VERSION_MAJOR_HI,
-    WaferMinor = WAFER_VERSION_MINOR,
-    IgnoreWaferMajor = DISABLE_WAFER_VERSION_MAJOR,
-    BlockMajor = BLK_VERSION_MAJOR,
-    BlockMinor = BLK_VERSION_MINOR,
-    Package = PKG_VERSION,
-    PsramCapacity = PSRAM_CAP,
-    PsramVendor = PSRAM_VENDOR,
-    Temperature = TEMP,
-    TemperatureCalibration = TEMPERATURE_SENSOR,
-    SecureBoot = SECURE_BOOT_EN,
-    AggressiveRevoke = SECURE_BOOT_AGGRESSIVE_REVOKE,
-    KeyRevoke0 = SECURE_BOOT_KEY_REVOKE0,
-    KeyRevoke1 = SECURE_BOOT_KEY_REVOKE1,
-    KeyRevoke2 = SECURE_BOOT_KEY_REVOKE2,
-    FlashCryptCount = SPI_BOOT_CRYPT_CNT,
-    SecureDownload = ENABLE_SECURITY_DOWNLOAD,
-    DisableDownload = DIS_DOWNLOAD_MODE,
-    DisableDownloadEncrypt = DIS_DOWNLOAD_MANUAL_ENCRYPT,
-    DisableDirectBoot = DIS_DIRECT_BOOT,
-    DisablePadJtag = DIS_PAD_JTAG,
-    SoftDisableJtag = SOFT_DIS_JTAG,
-    DisableUsbJtag = DIS_USB_JTAG,
-    DisableUsbSerialJtag = DIS_USB_SERIAL_JTAG,
-    KeyPurpose0 = KEY_PURPOSE_0,
-    KeyPurpose1 = KEY_PURPOSE_1,
-    KeyPurpose2 = KEY_PURPOSE_2,
-    KeyPurpose3 = KEY_PURPOSE_3,
-    KeyPurpose4 = KEY_PURPOSE_4,
-    KeyPurpose5 = KEY_PURPOSE_5,
 ];

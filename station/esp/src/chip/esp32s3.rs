@@ -1,8 +1,6 @@
 //! The table of the ESP32-S3: dual-core Xtensa with both USB interfaces.
 
-use espflash::target::efuse::esp32s3 as map;
-
-use crate::efuse::{EfuseSpec, RevisionRule, fields, rs_blocks};
+use crate::efuse::{EfuseSpec, RevisionRule};
 
 use super::Chip;
 use super::spec::{
@@ -20,11 +18,8 @@ pub(super) static SPEC: ChipSpec = ChipSpec {
     security_info: SecurityInfoShape::WithId,
     bootloader_offset: 0x0,
     efuse: EfuseSpec {
-        base: BASE,
         mac: [0x6000_7044, 0x6000_7048],
         revision: RevisionRule::FieldsUnlessBlockVersion11,
-        blocks: &BLOCKS,
-        fields: FIELDS,
     },
     spi: SpiRegisters::later(0x6000_2000),
     uart: UartRegisters {
@@ -66,10 +61,6 @@ pub(super) static SPEC: ChipSpec = ChipSpec {
     flash_beyond_16_mib: true,
 };
 
-const BASE: u32 = 0x6000_7000;
-
-const BLOCKS: [crate::efuse::Block; 11] = rs_blocks(BASE);
-
 const MEMORY: &[MemoryRegion] = &[
     MemoryRegion::new(MemoryKind::Drom, 0x3C00_0000, 0x3E00_0000),
     MemoryRegion::new(MemoryKind::Dram, 0x3FC8_8000, 0x3FD0_0000),
@@ -77,45 +68,4 @@ const MEMORY: &[MemoryRegion] = &[
     MemoryRegion::new(MemoryKind::Irom, 0x4200_0000, 0x4400_0000),
     MemoryRegion::new(MemoryKind::RtcDram, 0x5000_0000, 0x5000_2000),
     MemoryRegion::new(MemoryKind::RtcIram, 0x600F_E000, 0x6010_0000),
-];
-
-const FIELDS: &[crate::efuse::Field] = fields![map:
-    WriteDisable = WR_DIS,
-    ReadDisable = RD_DIS,
-    Mac = MAC0 MAC1,
-    WaferMajor = WAFER_VERSION_MAJOR,
-    WaferMinor = WAFER_VERSION_MINOR_LO WAFER_VERSION_MINOR_HI,
-    IgnoreWaferMajor = DISABLE_WAFER_VERSION_MAJOR,
-    BlockMajor = BLK_VERSION_MAJOR,
-    BlockMinor = BLK_VERSION_MINOR,
-    Package = PKG_VERSION,
-    FlashCapacity = FLASH_CAP,
-    FlashVendor = FLASH_VENDOR,
-    PsramCapacity = PSRAM_CAP PSRAM_CAP_3,
-    PsramVendor = PSRAM_VENDOR,
-    Temperature = FLASH_TEMP,
-    TemperatureCalibration = TEMP_CALIB,
-    SecureBoot = SECURE_BOOT_EN,
-    AggressiveRevoke = SECURE_BOOT_AGGRESSIVE_REVOKE,
-    KeyRevoke0 = SECURE_BOOT_KEY_REVOKE0,
-    KeyRevoke1 = SECURE_BOOT_KEY_REVOKE1,
-    KeyRevoke2 = SECURE_BOOT_KEY_REVOKE2,
-    FlashCryptCount = SPI_BOOT_CRYPT_CNT,
-    SecureDownload = ENABLE_SECURITY_DOWNLOAD,
-    DisableDownload = DIS_DOWNLOAD_MODE,
-    DisableDownloadEncrypt = DIS_DOWNLOAD_MANUAL_ENCRYPT,
-    DisableDownloadIcache = DIS_DOWNLOAD_ICACHE,
-    DisableDownloadDcache = DIS_DOWNLOAD_DCACHE,
-    DisableDirectBoot = DIS_DIRECT_BOOT,
-    DisablePadJtag = DIS_PAD_JTAG,
-    SoftDisableJtag = SOFT_DIS_JTAG,
-    DisableUsbJtag = DIS_USB_JTAG,
-    DisableUsbSerialJtag = DIS_USB_SERIAL_JTAG,
-    DisableUsbOtg = DIS_USB_OTG,
-    KeyPurpose0 = KEY_PURPOSE_0,
-    KeyPurpose1 = KEY_PURPOSE_1,
-    KeyPurpose2 = KEY_PURPOSE_2,
-    KeyPurpose3 = KEY_PURPOSE_3,
-    KeyPurpose4 = KEY_PURPOSE_4,
-    KeyPurpose5 = KEY_PURPOSE_5,
 ];

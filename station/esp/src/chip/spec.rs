@@ -20,7 +20,7 @@ pub struct ChipSpec {
     pub security_info: SecurityInfoShape,
     /// Where the ROM looks for the second-stage bootloader in flash.
     pub bootloader_offset: u32,
-    /// eFuse blocks and fields.
+    /// What reading the identity from fuses needs; the fuses are in [`crate::efuse::map`].
     pub efuse: EfuseSpec,
     /// The SPI controller that the flash hangs on.
     pub spi: SpiRegisters,

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::command::{Dialect, Opcode};
+use crate::efuse::map::fuse_map;
 use crate::loader;
 use proptest::prelude::*;
 
@@ -46,14 +47,14 @@ fn tables_agree_with_espflash() {
         let spec = chip.spec();
         assert_eq!(theirs.id(), spec.image_id, "{chip}");
         assert_eq!(theirs.boot_address(), spec.bootloader_offset, "{chip}");
-        assert_eq!(theirs.efuse_reg(), spec.efuse.base, "{chip}");
+        let fuses = fuse_map(chip, Revision::new(0, 0));
+        assert_eq!(theirs.efuse_reg(), fuses.controller.base, "{chip}");
         assert_eq!(
             theirs.efuse_reg() + theirs.block0_offset(),
-            spec.efuse.blocks[0].address,
+            fuses.blocks[0].read,
             "{chip}"
         );
-        for (index, block) in spec.efuse.blocks.iter().enumerate() {
-            assert_eq!(usize::from(block.index), index, "{chip}");
+        for (index, block) in fuses.blocks.iter().enumerate() {
             assert_eq!(
                 theirs.block_size(index),
                 u32::from(block.words) * 4,
@@ -93,7 +94,7 @@ fn tables_agree_with_espflash() {
 }
 
 #[test]
-fn blocks_and_memory_regions_do_not_overlap() {
+fn memory_regions_do_not_overlap() {
     for chip in Chip::ALL {
         let spec = chip.spec();
         for (index, region) in spec.memory.iter().enumerate() {
@@ -101,30 +102,6 @@ fn blocks_and_memory_regions_do_not_overlap() {
             for other in &spec.memory[..index] {
                 assert!(
                     region.end <= other.start || other.end <= region.start,
-                    "{chip}"
-                );
-            }
-        }
-        let mut end = 0;
-        for block in spec.efuse.blocks {
-            assert!(block.address >= end, "{chip}");
-            end = block.address + u32::from(block.words) * 4;
-        }
-    }
-}
-
-#[test]
-fn fields_lie_inside_their_blocks_and_have_one_name_each() {
-    for chip in Chip::ALL {
-        let spec = &chip.spec().efuse;
-        let mut names = HashSet::new();
-        for field in spec.fields {
-            assert!(names.insert(field.name), "{chip} {:?}", field.name);
-            assert!((1..=64).contains(&field.width()), "{chip} {:?}", field.name);
-            for part in field.parts {
-                let words = spec.blocks[usize::from(part.block)].words;
-                assert!(
-                    part.bit + u16::from(part.width) <= u16::from(words) * 32,
                     "{chip}"
                 );
             }

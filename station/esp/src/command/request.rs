@@ -1,4 +1,9 @@
 //! Commands to a loader.
+//!
+//! Invariant: what is formatted for a reader shows neither the values of registers nor the bytes of
+//! blocks: both may be keys.
+
+use std::fmt;
 
 use super::Opcode;
 
@@ -41,7 +46,7 @@ pub struct MemBegin {
 }
 
 /// One block of data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct DataBlock<'a> {
     /// Number of the block, from 0.
     pub sequence: u32,
@@ -49,8 +54,17 @@ pub struct DataBlock<'a> {
     pub data: &'a [u8],
 }
 
+impl fmt::Debug for DataBlock<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataBlock")
+            .field("sequence", &self.sequence)
+            .field("bytes", &self.data.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// One register write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RegisterWrite {
     /// Address.
     pub address: u32,
@@ -72,6 +86,16 @@ impl RegisterWrite {
             mask: u32::MAX,
             delay_us: 0,
         }
+    }
+}
+
+impl fmt::Debug for RegisterWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegisterWrite")
+            .field("address", &format_args!("{:#010x}", self.address))
+            .field("mask", &format_args!("{:#010x}", self.mask))
+            .field("delay_us", &self.delay_us)
+            .finish_non_exhaustive()
     }
 }
 

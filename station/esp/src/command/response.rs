@@ -1,4 +1,8 @@
 //! Answers of a loader.
+//!
+//! Invariant: what is formatted for a reader shows neither value nor body: both may be keys.
+
+use std::fmt;
 
 use super::{Dialect, Status};
 
@@ -9,7 +13,7 @@ pub const SYNC_ANSWERS: usize = 8;
 pub const STUB_GREETING: &[u8; 4] = b"OHAI";
 
 /// One answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Response<'a> {
     /// The command answered, as a plain number: chips answer unknown commands too.
     pub opcode: u8,
@@ -19,6 +23,16 @@ pub struct Response<'a> {
     pub body: &'a [u8],
     /// How the command went.
     pub status: Status,
+}
+
+impl fmt::Debug for Response<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("opcode", &format_args!("{:#04x}", self.opcode))
+            .field("bytes", &self.body.len())
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A frame that is no answer.

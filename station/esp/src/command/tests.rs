@@ -309,3 +309,36 @@ proptest! {
         prop_assert_eq!(checksum(&data), plain);
     }
 }
+
+#[test]
+fn values_and_bytes_that_may_be_a_key_are_never_formatted() {
+    let word = 0xDEAD_BEEF_u32;
+    let bytes = word.to_le_bytes();
+    let write = RegisterWrite::plain(0x6000_7000, word);
+    let answer = Response {
+        opcode: Opcode::ReadReg as u8,
+        value: word,
+        body: &bytes,
+        status: Status::OK,
+    };
+    let data = DataBlock {
+        sequence: 0,
+        data: &bytes,
+    };
+    for text in [
+        format!("{write:?}"),
+        format!("{:?}", Request::WriteReg(vec![write])),
+        format!("{:#?}", Request::FlashData(data)),
+        format!("{answer:?}"),
+    ] {
+        let lower = text.to_lowercase();
+        for secret in [word.to_string(), "deadbeef".into(), "239, 190".into()] {
+            assert!(!lower.contains(&secret), "{text}");
+        }
+        assert!(!lower.contains("239,"), "{text}");
+    }
+    assert!(
+        format!("{write:?}").contains("0x60007000"),
+        "addresses are shown"
+    );
+}

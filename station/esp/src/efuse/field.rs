@@ -1,25 +1,19 @@
-//! Where eFuse blocks and fields are.
+//! The fields that mean the same on every chip, and where bits lie.
 //!
-//! Bit positions of fields are taken from the constants of espflash 4.7.0 (`target/efuse/*.rs`,
-//! generated from Espressif's eFuse definitions); the few it lacks are literal in the chip's table.
-
-use espflash::target::efuse::EfuseField;
+//! Invariants: every fuse a [`FieldName`] stands for is found in the chip's map by its name there;
+//! this is no second table.
 
 use crate::chip::Chip;
 
-/// The eFuse controller of one chip, as far as reading goes.
+use super::map::{FuseField, FuseMap, all_fuse_maps};
+
+/// What reading fuses needs to know beyond the chip's map.
 #[derive(Debug)]
 pub struct EfuseSpec {
-    /// Base address of the controller.
-    pub base: u32,
     /// Addresses of the two words that hold the factory MAC, low word first.
     pub mac: [u32; 2],
     /// How the revision follows from the fields.
     pub revision: RevisionRule,
-    /// The readable blocks, in order of their index.
-    pub blocks: &'static [Block],
-    /// The named fields this chip has.
-    pub fields: &'static [Field],
 }
 
 /// How a chip's revision is stored.
@@ -33,58 +27,6 @@ pub enum RevisionRule {
     /// ESP32-S3: major and minor are fields, except that block version 1.1 with the low three
     /// minor bits zero means revision 0.0, whose major field was used for something else.
     FieldsUnlessBlockVersion11,
-}
-
-/// One readable eFuse block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Block {
-    /// Number of the block.
-    pub index: u8,
-    /// Address of its first read register.
-    pub address: u32,
-    /// Number of its read registers.
-    pub words: u8,
-}
-
-impl Block {
-    pub(crate) const fn new(index: u8, address: u32, words: u8) -> Self {
-        Self {
-            index,
-            address,
-            words,
-        }
-    }
-
-    /// The address of word `word`, if the block has it.
-    #[must_use]
-    pub fn word_address(&self, word: u8) -> Option<u32> {
-        (word < self.words).then(|| self.address + u32::from(word) * 4)
-    }
-
-    /// The word of this block at `address`, if there is one.
-    #[must_use]
-    pub fn word_at(&self, address: u32) -> Option<u8> {
-        let offset = address.checked_sub(self.address)?;
-        let word = u8::try_from(offset / 4).ok()?;
-        (offset % 4 == 0 && word < self.words).then_some(word)
-    }
-}
-
-/// The eleven blocks of most chips with Reed-Solomon coded fuses.
-pub(crate) const fn rs_blocks(base: u32) -> [Block; 11] {
-    [
-        Block::new(0, base + 0x02C, 6),
-        Block::new(1, base + 0x044, 6),
-        Block::new(2, base + 0x05C, 8),
-        Block::new(3, base + 0x07C, 8),
-        Block::new(4, base + 0x09C, 8),
-        Block::new(5, base + 0x0BC, 8),
-        Block::new(6, base + 0x0DC, 8),
-        Block::new(7, base + 0x0FC, 8),
-        Block::new(8, base + 0x11C, 8),
-        Block::new(9, base + 0x13C, 8),
-        Block::new(10, base + 0x15C, 8),
-    ]
 }
 
 /// The fields that the station reads or a virtual chip must answer for.
@@ -313,6 +255,68 @@ impl FieldName {
         Self::KeyPurpose4,
         Self::KeyPurpose5,
     ];
+
+    /// Its names in the chips' maps, the better one first.
+    const fn fuses(self) -> &'static [&'static str] {
+        match self {
+            Self::WriteDisable => &["WR_DIS"],
+            Self::ReadDisable => &["RD_DIS"],
+            Self::Mac => &["MAC"],
+            Self::MacCrc => &["MAC_CRC"],
+            Self::MacExtension => &["MAC_EXT"],
+            Self::WaferMajor => &["WAFER_VERSION_MAJOR"],
+            Self::WaferMinor => &["WAFER_VERSION_MINOR"],
+            Self::ChipVersionRev1 => &["CHIP_VER_REV1"],
+            Self::ChipVersionRev2 => &["CHIP_VER_REV2"],
+            Self::IgnoreWaferMajor => &["DISABLE_WAFER_VERSION_MAJOR"],
+            Self::BlockMajor => &["BLK_VERSION_MAJOR"],
+            Self::BlockMinor => &["BLK_VERSION_MINOR"],
+            Self::Package => &["PKG_VERSION"],
+            Self::FlashCapacity => &["FLASH_CAP", "FLASH_VERSION"],
+            Self::FlashVendor => &["FLASH_VENDOR"],
+            Self::PsramCapacity => &["PSRAM_CAPACITY", "PSRAM_CAP", "PSRAM_VERSION"],
+            Self::PsramVendor => &["PSRAM_VENDOR"],
+            Self::Temperature => &["TEMP", "FLASH_TEMP"],
+            Self::TemperatureCalibration => &["TEMP_CALIB", "TEMPERATURE_SENSOR"],
+            Self::AdcVref => &["ADC_VREF"],
+            Self::CodingScheme => &["CODING_SCHEME"],
+            Self::DisableAppCpu => &["DISABLE_APP_CPU"],
+            Self::DisableBt => &["DISABLE_BT"],
+            Self::CpuClockRated => &["CHIP_CPU_FREQ_RATED"],
+            Self::CpuClockLow => &["CHIP_CPU_FREQ_LOW"],
+            Self::Block3Reserved => &["BLK3_PART_RESERVE"],
+            Self::SecureBoot => &["SECURE_BOOT_EN", "ABS_DONE_1"],
+            Self::SecureBootV1 => &["ABS_DONE_0"],
+            Self::AggressiveRevoke => &["SECURE_BOOT_AGGRESSIVE_REVOKE"],
+            Self::KeyRevoke0 => &["SECURE_BOOT_KEY_REVOKE0"],
+            Self::KeyRevoke1 => &["SECURE_BOOT_KEY_REVOKE1"],
+            Self::KeyRevoke2 => &["SECURE_BOOT_KEY_REVOKE2"],
+            Self::FlashCryptCount => &["SPI_BOOT_CRYPT_CNT", "FLASH_CRYPT_CNT"],
+            Self::SecureDownload => &["ENABLE_SECURITY_DOWNLOAD"],
+            Self::DisableDownload => &["DIS_DOWNLOAD_MODE", "UART_DOWNLOAD_DIS"],
+            Self::DisableDownloadEncrypt => &["DIS_DOWNLOAD_MANUAL_ENCRYPT", "DISABLE_DL_ENCRYPT"],
+            Self::DisableDownloadIcache => &["DIS_DOWNLOAD_ICACHE"],
+            Self::DisableDownloadDcache => &["DIS_DOWNLOAD_DCACHE"],
+            Self::DisableDirectBoot => &["DIS_DIRECT_BOOT"],
+            Self::DisablePadJtag => &["DIS_PAD_JTAG", "HARD_DIS_JTAG", "JTAG_DISABLE"],
+            Self::SoftDisableJtag => &["SOFT_DIS_JTAG"],
+            Self::DisableUsbJtag => &["DIS_USB_JTAG"],
+            Self::DisableUsbSerialJtag => &["DIS_USB_SERIAL_JTAG"],
+            Self::DisableUsbOtg => &["DIS_USB_OTG", "DIS_USB"],
+            Self::KeyPurpose0 => &["KEY_PURPOSE_0"],
+            Self::KeyPurpose1 => &["KEY_PURPOSE_1"],
+            Self::KeyPurpose2 => &["KEY_PURPOSE_2"],
+            Self::KeyPurpose3 => &["KEY_PURPOSE_3"],
+            Self::KeyPurpose4 => &["KEY_PURPOSE_4"],
+            Self::KeyPurpose5 => &["KEY_PURPOSE_5"],
+        }
+    }
+
+    /// Its fuse in `map`, if that chip has one.
+    #[must_use]
+    pub fn within(self, map: &FuseMap) -> Option<&'static FuseField> {
+        self.fuses().iter().find_map(|name| map.field(name))
+    }
 }
 
 /// A run of bits within one block.
@@ -322,63 +326,12 @@ pub struct Part {
     pub block: u8,
     /// First bit, counted from bit 0 of the block's first word; a part may cross words.
     pub bit: u16,
-    /// Number of bits.
-    pub width: u8,
+    /// Number of bits, at most those of a block.
+    pub width: u16,
 }
 
-impl Part {
-    pub(crate) const fn new(block: u8, bit: u16, width: u8) -> Self {
-        Self { block, bit, width }
-    }
-
-    /// The place that espflash's constant names.
-    pub(crate) const fn of(field: &EfuseField) -> Self {
-        assert!(field.block < 16 && field.bit_start < 256 && field.bit_count <= 64);
-        Self {
-            block: field.block as u8,
-            bit: field.bit_start as u16,
-            width: field.bit_count as u8,
-        }
-    }
-}
-
-/// A named field: its parts from the lowest bits to the highest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Field {
-    /// What the field means.
-    pub name: FieldName,
-    /// Where its bits are, lowest part first.
-    pub parts: &'static [Part],
-}
-
-impl Field {
-    /// Number of bits.
-    #[must_use]
-    pub fn width(&self) -> u32 {
-        self.parts.iter().map(|part| u32::from(part.width)).sum()
-    }
-}
-
-/// The place of `name` on `chip`, if the chip has it.
+/// The fuse of `name` on `chip`, if some revision of it has one: that of the oldest.
 #[must_use]
-pub fn field(chip: Chip, name: FieldName) -> Option<&'static Field> {
-    chip.spec()
-        .efuse
-        .fields
-        .iter()
-        .find(|field| field.name == name)
+pub fn field(chip: Chip, name: FieldName) -> Option<&'static FuseField> {
+    all_fuse_maps(chip).find_map(|map| name.within(map))
 }
-
-/// Builds a table of fields from espflash constants; several constants are parts, lowest first.
-macro_rules! fields {
-    ($map:ident: $($name:ident = $($constant:ident)+),+ $(,)? $(; $($more:expr),+ $(,)?)?) => {
-        &[
-            $($crate::efuse::Field {
-                name: $crate::efuse::FieldName::$name,
-                parts: &[$($crate::efuse::Part::of(&$map::$constant)),+],
-            },)+
-            $($($more,)+)?
-        ]
-    };
-}
-pub(crate) use fields;

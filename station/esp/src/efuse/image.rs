@@ -1,27 +1,51 @@
 //! The readable fuses of one chip as words.
+//!
+//! Invariants: an image has exactly the blocks and words of its chip's map; writing a field that
+//! does not exist or a value that does not fit is an error and changes nothing. Words of blocks
+//! that can hold a key are not shown when an image is formatted, and are wiped when it is dropped.
+//! Nothing here burns.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use zeroize::Zeroizing;
 
 use crate::chip::{Chip, MacAddress, Revision};
 
-use super::field::{FieldName, Part, RevisionRule, field};
+use super::coding::mac_crc;
+use super::field::{FieldName, Part, RevisionRule};
+use super::map::{FuseBlock, FuseField, FuseMap, ReadDisable, all_fuse_maps, fuse_map};
 
 /// A field that could not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EfuseError {
     /// The chip has no such field.
-    #[error("`{chip}` has no eFuse field `{field:?}`")]
+    #[error("`{chip}` has no eFuse field `{field}`")]
     NoField {
         /// The chip.
         chip: Chip,
         /// The field asked for.
-        field: FieldName,
+        field: &'static str,
     },
     /// The value needs more bits than the field has.
-    #[error("value `{value:#x}` does not fit eFuse field `{field:?}` of {bits} bits")]
+    #[error("value `{value:#x}` does not fit eFuse field `{field}` of {bits} bits")]
     TooWide {
         /// The field asked for.
-        field: FieldName,
+        field: &'static str,
         /// The value.
         value: u64,
+        /// What the field has.
+        bits: u32,
+    },
+    /// The field is not of this many bytes.
+    #[error("{given} bytes do not make up eFuse field `{field}` of {bits} bits")]
+    WrongLength {
+        /// The field asked for.
+        field: &'static str,
+        /// Bytes given.
+        given: usize,
         /// What the field has.
         bits: u32,
     },
@@ -42,6 +66,7 @@ impl EfuseError {
         match self {
             Self::NoField { .. } => "efuse-no-field",
             Self::TooWide { .. } => "efuse-too-wide",
+            Self::WrongLength { .. } => "efuse-wrong-length",
             Self::NoSuchRevision { .. } => "efuse-no-such-revision",
         }
     }
@@ -51,23 +76,37 @@ impl EfuseError {
 ///
 /// The same image serves a virtual chip (write fields, answer register reads by address) and the
 /// host (store register reads by address, read fields).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct EfuseImage {
     chip: Chip,
-    blocks: Vec<Vec<u32>>,
+    blocks: Vec<Zeroizing<Vec<u32>>>,
+}
+
+impl fmt::Debug for EfuseImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("EfuseImage");
+        shown.field("chip", &self.chip);
+        for block in first_map(self.chip).blocks {
+            // What can be hidden from software can be a key.
+            if block.read_disable == ReadDisable::Never {
+                shown.field(
+                    block.name,
+                    &format_args!("{:08x?}", self.block(block.number)),
+                );
+            }
+        }
+        shown.finish_non_exhaustive()
+    }
 }
 
 impl EfuseImage {
     /// Blank fuses of `chip`.
     #[must_use]
     pub fn new(chip: Chip) -> Self {
-        let blocks = chip.spec().efuse.blocks;
+        let words = |block: &FuseBlock| Zeroizing::new(vec![0; block.words.into()]);
         Self {
             chip,
-            blocks: blocks
-                .iter()
-                .map(|block| vec![0; block.words.into()])
-                .collect(),
+            blocks: first_map(chip).blocks.iter().map(words).collect(),
         }
     }
 
@@ -77,19 +116,26 @@ impl EfuseImage {
         self.chip
     }
 
+    /// The map for the revision that these fuses say. The ESP32's revision is not in its fuses
+    /// alone, but it has one map for all of them.
+    #[must_use]
+    pub fn map(&self) -> &'static FuseMap {
+        fuse_map(self.chip, self.revision(0))
+    }
+
     /// The words of block `index`; empty when the chip has no such block.
     #[must_use]
     pub fn block(&self, index: u8) -> &[u32] {
         self.blocks
             .get(usize::from(index))
-            .map_or(&[], Vec::as_slice)
+            .map_or(&[], |words| words.as_slice())
     }
 
     /// The words of block `index`, to be changed; empty when the chip has no such block.
     pub fn block_mut(&mut self, index: u8) -> &mut [u32] {
         self.blocks
             .get_mut(usize::from(index))
-            .map_or(&mut [], Vec::as_mut_slice)
+            .map_or(&mut [], |words| words.as_mut_slice())
     }
 
     /// What a register read at `address` answers, when it is a read register of some block.
@@ -111,13 +157,7 @@ impl EfuseImage {
     /// The value of a field, if the chip has it.
     #[must_use]
     pub fn read(&self, name: FieldName) -> Option<u64> {
-        let mut value = 0;
-        let mut shift = 0;
-        for part in field(self.chip, name)?.parts {
-            value |= self.read_part(*part) << shift;
-            shift += u32::from(part.width);
-        }
-        Some(value)
+        self.number(name.within(self.map())?)
     }
 
     /// Sets a field to `value`, clearing what was there: this is an image, not a chip.
@@ -125,22 +165,107 @@ impl EfuseImage {
     /// # Errors
     /// When the chip has no such field or the value does not fit.
     pub fn write(&mut self, name: FieldName, value: u64) -> Result<(), EfuseError> {
-        let chip = self.chip;
-        let field = field(chip, name).ok_or(EfuseError::NoField { chip, field: name })?;
+        let missing = EfuseError::NoField {
+            chip: self.chip,
+            field: name.word(),
+        };
+        self.set_number(name.within(self.map()).ok_or(missing)?, value)
+    }
+
+    /// The value of a field of at most 64 bits; `None` when it has more.
+    #[must_use]
+    pub fn number(&self, field: &FuseField) -> Option<u64> {
+        let places = (field.width() <= 64).then(|| places(field))?;
+        Some((0..).zip(places).fold(0, |value, (bit, (block, place))| {
+            value | u64::from(self.is_set(block, place)) << bit
+        }))
+    }
+
+    /// The bits of a field as bytes, lowest first; bits above the field's last are 0.
+    #[must_use]
+    pub fn bytes(&self, field: &FuseField) -> Vec<u8> {
+        let mut bytes = vec![0; field.width().div_ceil(8) as usize];
+        for (index, (block, place)) in places(field).enumerate() {
+            bytes[index / 8] |= u8::from(self.is_set(block, place)) << (index % 8);
+        }
+        bytes
+    }
+
+    /// Sets a field to a number, clearing what was there.
+    ///
+    /// # Errors
+    /// When the value does not fit.
+    pub fn set_number(&mut self, field: &FuseField, value: u64) -> Result<(), EfuseError> {
         let bits = field.width();
         if bits < 64 && value >> bits != 0 {
             return Err(EfuseError::TooWide {
-                field: name,
+                field: field.name,
                 value,
                 bits,
             });
         }
-        let mut rest = value;
-        for part in field.parts {
-            self.write_part(*part, rest & mask(part.width));
-            rest = rest.checked_shr(part.width.into()).unwrap_or(0);
+        for (index, (block, place)) in (0..).zip(places(field)) {
+            let bit = value.checked_shr(index).unwrap_or(0) & 1;
+            self.set_bit(block, place, bit == 1);
         }
         Ok(())
+    }
+
+    /// Sets a field to bytes, lowest first, clearing what was there.
+    ///
+    /// # Errors
+    /// When they are not exactly as many as the field has, or have bits above its last.
+    pub fn set_bytes(&mut self, field: &FuseField, bytes: &[u8]) -> Result<(), EfuseError> {
+        let bits = field.width();
+        let bit = |index: usize| bytes[index / 8] >> (index % 8) & 1 == 1;
+        let exact = bytes.len() == bits.div_ceil(8) as usize;
+        if !exact || (bits as usize..bytes.len() * 8).any(bit) {
+            return Err(EfuseError::WrongLength {
+                field: field.name,
+                given: bytes.len(),
+                bits,
+            });
+        }
+        for (index, (block, place)) in places(field).enumerate() {
+            self.set_bit(block, place, bit(index));
+        }
+        Ok(())
+    }
+
+    /// Whether a bit of a block is set, counted from bit 0 of its first word; false beyond its end.
+    #[must_use]
+    pub fn is_set(&self, block: u8, bit: u16) -> bool {
+        let word = self.block(block).get(usize::from(bit / 32));
+        word.is_some_and(|word| word >> (bit % 32) & 1 == 1)
+    }
+
+    /// Sets or clears a bit of a block; false, and nothing changed, beyond its end.
+    pub fn set_bit(&mut self, block: u8, bit: u16, value: bool) -> bool {
+        let Some(word) = self.block_mut(block).get_mut(usize::from(bit / 32)) else {
+            return false;
+        };
+        *word = *word & !(1 << (bit % 32)) | u32::from(value) << (bit % 32);
+        true
+    }
+
+    /// Whether nobody can write the field any more.
+    #[must_use]
+    pub fn is_closed(&self, field: &FuseField) -> bool {
+        field
+            .write_disable
+            .is_some_and(|bit| self.is_protected(FieldName::WriteDisable, bit))
+    }
+
+    /// Whether software cannot read the field, or a part of it, any more.
+    #[must_use]
+    pub fn is_hidden(&self, field: &FuseField) -> bool {
+        let mut bits = field.read_disable.bits();
+        bits.any(|bit| self.is_protected(FieldName::ReadDisable, bit))
+    }
+
+    fn is_protected(&self, by: FieldName, bit: u8) -> bool {
+        self.read(by)
+            .is_some_and(|bits| bits.checked_shr(bit.into()).unwrap_or(0) & 1 == 1)
     }
 
     /// The factory MAC.
@@ -157,7 +282,7 @@ impl EfuseImage {
     pub fn set_mac(&mut self, mac: MacAddress) -> Result<(), EfuseError> {
         let (low, high) = mac.to_words();
         self.write(FieldName::Mac, u64::from(high) << 32 | u64::from(low))?;
-        if field(self.chip, FieldName::MacCrc).is_some() {
+        if FieldName::MacCrc.within(self.map()).is_some() {
             self.write(FieldName::MacCrc, mac_crc(mac).into())?;
         }
         Ok(())
@@ -174,7 +299,12 @@ impl EfuseImage {
     /// is ignored for all chips but the ESP32.
     #[must_use]
     pub fn revision(&self, apb_ctl_date: u32) -> Revision {
-        let number = |name| u8::try_from(self.read(name).unwrap_or(0)).unwrap_or(u8::MAX);
+        // Which map holds follows from the revision; where that is, all maps of a chip agree.
+        let map = first_map(self.chip);
+        let number = |name: FieldName| {
+            let value = name.within(map).and_then(|field| self.number(field));
+            u8::try_from(value.unwrap_or(0)).unwrap_or(u8::MAX)
+        };
         let minor = number(FieldName::WaferMinor);
         match self.chip.spec().efuse.revision {
             RevisionRule::Fields => Revision::new(number(FieldName::WaferMajor), minor),
@@ -239,212 +369,42 @@ impl EfuseImage {
     }
 
     fn locate(&self, address: u32) -> Option<(usize, usize)> {
-        let blocks = self.chip.spec().efuse.blocks;
+        let blocks = first_map(self.chip).blocks;
         blocks
             .iter()
             .enumerate()
             .find_map(|(index, block)| Some((index, usize::from(block.word_at(address)?))))
     }
-
-    fn read_part(&self, part: Part) -> u64 {
-        let words = self.block(part.block);
-        let (first, shift) = (usize::from(part.bit / 32), u32::from(part.bit % 32));
-        let at = |index: usize| u128::from(words.get(index).copied().unwrap_or(0));
-        let window = at(first) | at(first + 1) << 32 | at(first + 2) << 64;
-        ((window >> shift) as u64) & mask(part.width)
-    }
-
-    fn write_part(&mut self, part: Part, value: u64) {
-        for bit in 0..u16::from(part.width) {
-            let place = part.bit + bit;
-            let words = self.block_mut(part.block);
-            if let Some(word) = words.get_mut(usize::from(place / 32)) {
-                let set = (value >> bit & 1) as u32;
-                *word = *word & !(1 << (place % 32)) | set << (place % 32);
-            }
-        }
-    }
 }
 
-fn mask(width: u8) -> u64 {
-    if width >= 64 {
-        u64::MAX
-    } else {
-        (1 << width) - 1
-    }
+/// Blocks and the place of the revision are the same in all maps of a chip.
+fn first_map(chip: Chip) -> &'static FuseMap {
+    fuse_map(chip, Revision::new(0, 0))
 }
 
-/// CRC-8, polynomial 0x31 reflected, start 0, as the ESP32's factory writes it.
-fn mac_crc(mac: MacAddress) -> u8 {
-    mac.bytes().into_iter().fold(0, |crc, byte| {
-        (0..8).fold(crc ^ byte, |crc: u8, _| {
-            if crc & 1 == 1 {
-                crc >> 1 ^ 0x8C
-            } else {
-                crc >> 1
-            }
-        })
-    })
+/// Block and bit of every bit of a field, lowest first.
+fn places(field: &FuseField) -> impl Iterator<Item = (u8, u16)> {
+    let bits = |part: &'static Part| part.bit..part.bit + part.width;
+    field
+        .parts
+        .iter()
+        .flat_map(move |part| bits(part).map(|bit| (part.block, bit)))
 }
 
 /// The addresses a host must read to know MAC, revision, features and protection of a chip,
 /// ascending and without repetition. Readable without harm outside secure download mode.
 #[must_use]
 pub fn identity_addresses(chip: Chip) -> Vec<u32> {
-    let spec = &chip.spec().efuse;
-    let mut addresses: Vec<u32> = spec
-        .fields
-        .iter()
-        .flat_map(|field| field.parts)
-        .filter_map(|part| {
-            let block = spec.blocks.iter().find(|block| block.index == part.block)?;
-            let first = part.bit / 32;
-            let last = (part.bit + u16::from(part.width) - 1) / 32;
-            Some((first..=last).filter_map(|word| block.word_address(u8::try_from(word).ok()?)))
+    let blocks = first_map(chip).blocks;
+    let mut addresses: Vec<u32> = all_fuse_maps(chip)
+        .flat_map(|map| FieldName::ALL.iter().filter_map(|name| name.within(map)))
+        .flat_map(places)
+        .filter_map(|(block, bit)| {
+            let word = u8::try_from(bit / 32).ok()?;
+            blocks.get(usize::from(block))?.word_address(word)
         })
-        .flatten()
         .collect();
     addresses.sort_unstable();
     addresses.dedup();
     addresses
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const MAC: MacAddress = MacAddress([0x7C, 0xDF, 0xA1, 0x01, 0x02, 0x03]);
-
-    #[test]
-    fn the_mac_of_an_esp32_lies_in_words_one_and_two_with_its_crc() {
-        let mut fuses = EfuseImage::new(Chip::Esp32);
-        fuses
-            .set_mac(MacAddress([0x24, 0x0A, 0xC4, 0x01, 0x02, 0x03]))
-            .unwrap();
-        assert_eq!(fuses.word(0x3FF5_A004), Some(0xC401_0203));
-        assert_eq!(
-            fuses.word(0x3FF5_A008).map(|word| word & 0xFFFF),
-            Some(0x240A)
-        );
-        assert!(fuses.mac_crc_matches());
-        fuses.block_mut(0)[1] ^= 1;
-        assert!(!fuses.mac_crc_matches());
-    }
-
-    #[test]
-    fn the_mac_crc_is_the_usual_one_wire_crc() {
-        // Maxim application note 27 gives CRC A2 for the ROM code 02 1C B8 01 00 00 00; a family
-        // code in front of six bytes is one too long here, so the rule is taken at its two ends:
-        // a zero message has CRC 0, and a message followed by its own CRC has CRC 0.
-        assert_eq!(mac_crc(MacAddress([0; 6])), 0);
-        let crc = mac_crc(MacAddress([0, 0x02, 0x1C, 0xB8, 0x01, 0]));
-        assert_eq!(mac_crc(MacAddress([0x02, 0x1C, 0xB8, 0x01, 0, crc])), 0);
-    }
-
-    #[test]
-    fn mac_and_revision_come_back_from_every_chip() {
-        for chip in Chip::ALL {
-            let mut fuses = EfuseImage::new(chip);
-            fuses.set_mac(MAC).unwrap();
-            for major in 0..3 {
-                for minor in 0..3 {
-                    let revision = Revision::new(major, minor);
-                    let date = fuses.set_revision(revision).unwrap();
-                    assert_eq!(fuses.revision(date), revision, "{chip}");
-                }
-            }
-            assert_eq!(fuses.mac(), MAC, "{chip}");
-            let [low, high] = chip.spec().efuse.mac;
-            let read = MacAddress::from_words(fuses.word(low).unwrap(), fuses.word(high).unwrap());
-            assert_eq!(read, MAC, "{chip}: the addresses and the field must agree");
-        }
-    }
-
-    #[test]
-    fn a_host_that_reads_the_identity_words_sees_every_field() {
-        for chip in Chip::ALL {
-            let mut there = EfuseImage::new(chip);
-            let mut wanted = Vec::new();
-            for (index, field) in chip.spec().efuse.fields.iter().enumerate() {
-                let value = (index as u64 * 0x9E37_79B9 + 1) & mask(field.width() as u8);
-                there.write(field.name, value).unwrap();
-                wanted.push((field.name, value));
-            }
-            let mut here = EfuseImage::new(chip);
-            for address in identity_addresses(chip) {
-                assert!(here.set_word(address, there.word(address).unwrap()));
-            }
-            for (name, value) in wanted {
-                assert_eq!(here.read(name), Some(value), "{chip} {name:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn an_s3_with_block_version_one_one_is_revision_zero() {
-        let mut fuses = EfuseImage::new(Chip::Esp32S3);
-        fuses.write(FieldName::WaferMajor, 1).unwrap();
-        fuses.write(FieldName::BlockMajor, 1).unwrap();
-        fuses.write(FieldName::BlockMinor, 1).unwrap();
-        assert_eq!(fuses.revision(0), Revision::new(0, 0));
-        fuses.write(FieldName::BlockMinor, 2).unwrap();
-        assert_eq!(fuses.revision(0), Revision::new(1, 0));
-    }
-
-    #[test]
-    fn an_esp32_of_major_three_needs_the_date_register() {
-        let mut fuses = EfuseImage::new(Chip::Esp32);
-        let date = fuses.set_revision(Revision::new(3, 1)).unwrap();
-        assert_eq!(date, 0x8000_0000);
-        assert_eq!(fuses.revision(date), Revision::new(3, 1));
-        assert_eq!(fuses.revision(0).major, 2);
-        assert!(fuses.set_revision(Revision::new(4, 0)).is_err());
-    }
-
-    #[test]
-    fn a_value_that_does_not_fit_changes_nothing() {
-        let mut fuses = EfuseImage::new(Chip::Esp32C3);
-        let before = fuses.clone();
-        assert!(fuses.write(FieldName::WaferMajor, 4).is_err());
-        assert!(fuses.write(FieldName::AdcVref, 1).is_err());
-        assert!(fuses.set_revision(Revision::new(9, 0)).is_err());
-        assert_eq!(fuses, before);
-    }
-
-    #[test]
-    fn addresses_beside_the_blocks_belong_to_no_block() {
-        let mut fuses = EfuseImage::new(Chip::Esp32C3);
-        assert_eq!(fuses.word(0x6000_882B), None);
-        assert_eq!(fuses.word(0x6000_882D), None);
-        assert!(!fuses.set_word(0x6000_8800, 1));
-    }
-
-    proptest! {
-        #[test]
-        fn writing_one_field_leaves_all_others_alone(
-            chip in prop::sample::select(Chip::ALL.to_vec()),
-            choice in any::<prop::sample::Index>(),
-            words in prop::collection::vec(any::<u32>(), 96),
-            value in any::<u64>(),
-        ) {
-            let fields = chip.spec().efuse.fields;
-            let target = fields[choice.index(fields.len())];
-            let mut fuses = EfuseImage::new(chip);
-            let mut source = words.into_iter().cycle();
-            for index in 0..chip.spec().efuse.blocks.len() {
-                let block = fuses.block_mut(u8::try_from(index).unwrap());
-                block.iter_mut().for_each(|word| *word = source.next().unwrap());
-            }
-            let before = fuses.clone();
-            let value = value & mask(target.width() as u8);
-            fuses.write(target.name, value).unwrap();
-            prop_assert_eq!(fuses.read(target.name), Some(value));
-            for field in fields {
-                if field.name != target.name {
-                    prop_assert_eq!(fuses.read(field.name), before.read(field.name));
-                }
-            }
-        }
-    }
 }

@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::burn::BurnRow;
+use super::custody::Quarantine;
 use super::stamp::Draft;
+use crate::approval::{ApprovalId, ApprovalRefusal, UseApproval};
 use crate::event::{AttemptId, Event, Mac, PlanId, RunId, Serial};
 use crate::plan::Plan;
 use crate::serial::SerialSource;
@@ -105,6 +108,10 @@ pub struct Standing {
     pub passed: bool,
     /// Units of this product and revision that passed, over all runs.
     pub passed_units: u64,
+    /// Pulses whose end nobody has seen, or which the unit could not explain.
+    pub open_burns: u64,
+    /// Why the unit waits for a person, if it does.
+    pub quarantine: Option<Quarantine>,
 }
 
 /// One request to the writer.
@@ -113,7 +120,7 @@ pub(super) enum Command {
     /// Append these, all or none.
     Append(Vec<Draft>),
     /// Append an [`crate::event::EventKind::AttachmentStored`] together with its bytes.
-    Attach(Draft, Arc<[u8]>),
+    Attach(Box<Draft>, Arc<[u8]>),
     /// Give a unit its serial number.
     Reserve(SerialRequest),
     /// Make a serial number void.
@@ -130,6 +137,10 @@ pub(super) enum Command {
         product: String,
         revision: Option<String>,
     },
+    /// Use an approval up, or record why it cannot be used.
+    UseApproval(Box<UseApproval>),
+    /// Look at what was burned into a unit.
+    Burns { mac: Mac },
 }
 
 /// What the writer answers, once it is durable.
@@ -141,4 +152,8 @@ pub(super) struct Receipt {
     pub(super) serial: Option<Serial>,
     /// The standing, if it was asked for.
     pub(super) standing: Option<Standing>,
+    /// The approval that was used or why none was, if one was asked for.
+    pub(super) approval: Option<Result<ApprovalId, ApprovalRefusal>>,
+    /// The intents, if they were asked for.
+    pub(super) burns: Vec<BurnRow>,
 }

@@ -10,7 +10,9 @@ use rusqlite::ErrorCode;
 use thiserror::Error;
 
 use super::grammar::GrammarError;
+use crate::approval::ApprovalRefusal;
 use crate::event::{Mac, Serial};
+use crate::release::ReleaseRefusal;
 
 /// Why the journal did not do what it was asked. Cheap to clone: every waiting caller gets one.
 #[derive(Clone, Debug, Error)]
@@ -106,6 +108,12 @@ pub enum JournalError {
         /// Why not.
         reason: &'static str,
     },
+    /// An approval cannot be used.
+    #[error(transparent)]
+    Approval(#[from] ApprovalRefusal),
+    /// A plan must not be run as released.
+    #[error(transparent)]
+    Release(#[from] ReleaseRefusal),
     /// A file that would be written is there already.
     #[error("`{}` is there already", path.display())]
     Exists {
@@ -135,6 +143,8 @@ impl JournalError {
             Self::PoolDry { .. } => "serial-pool-dry",
             Self::NoSerial { .. } => "serial-missing",
             Self::NotVoidable { .. } => "serial-not-voidable",
+            Self::Approval(refusal) => refusal.code(),
+            Self::Release(refusal) => refusal.code(),
             Self::Exists { .. } => "file-exists",
         }
     }
@@ -156,6 +166,8 @@ impl JournalError {
                 Some("a recipe with `seen_before = \"repeat\"` gives the unit a number")
             }
             Self::Open { .. } => Some("check the path and its permissions"),
+            Self::Approval(refusal) => Some(refusal.hint()),
+            Self::Release(refusal) => Some(refusal.hint()),
             Self::Exists { .. } => Some("name another file; nothing is overwritten"),
             Self::Read { .. }
             | Self::Closed
@@ -181,6 +193,8 @@ impl JournalError {
             | Self::PoolDry { .. }
             | Self::NoSerial { .. }
             | Self::NotVoidable { .. }
+            | Self::Approval(_)
+            | Self::Release(_)
             | Self::Exists { .. } => false,
         }
     }

@@ -6,6 +6,9 @@
 //! [`crate::event`] it demands: a passing attempt knows its unit and its last try of every step
 //! passed or was skipped; a try with a failed measurement does not pass; a tally equals the recount.
 //!
+//! What looks back farther than to what is open (a pulse is not burned twice, an approval not used
+//! twice, a key is never another one) is not here: the derived tables carry those rules.
+//!
 //! Events of unknown kinds are passed over: a newer station may have a reason for them.
 
 mod numbers;

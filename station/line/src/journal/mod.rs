@@ -10,19 +10,24 @@
 //! then readers.
 
 mod allowance;
+mod approval;
 mod backup;
+mod burn;
 mod command;
 mod crash;
+mod custody;
 mod error;
 mod feed;
 mod grammar;
 mod lock;
 mod open;
+mod permit;
 mod projection;
 mod queue;
 mod reader;
 mod rebuild;
 mod recover;
+mod release;
 mod schema;
 mod serial;
 mod stamp;
@@ -31,9 +36,11 @@ mod verify;
 mod writer;
 
 pub(crate) use allowance::Share;
+pub use burn::{BurnRow, BurnState};
 pub(crate) use command::{Claim, SerialRequest};
 pub use command::{ImageRecord, MAX_ATTACHMENT_BYTES, PlanRecord, Standing};
 pub use crash::{CrashMoment, CrashPoint};
+pub use custody::{KeyRow, Quarantine, QuarantineRow};
 pub use error::JournalError;
 pub use feed::{FeedError, Subscription};
 pub use grammar::{Grammar, GrammarError};

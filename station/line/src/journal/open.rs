@@ -171,8 +171,9 @@ impl Journal {
         self.inner.health.clone()
     }
 
-    /// Records that a face was asked for something that writes ([`EventKind::OperationInvoked`]), or
-    /// that it was refused ([`EventKind::Refused`]).
+    /// Records that a face was asked for something that writes ([`EventKind::OperationInvoked`]),
+    /// that it was refused ([`EventKind::Refused`]), or what was done to one unit and its keys
+    /// outside every run.
     ///
     /// # Errors
     /// [`JournalError::Refused`] for any other kind; whatever keeps it from being recorded.
@@ -183,7 +184,15 @@ impl Journal {
     ) -> Result<Arc<Event>, JournalError> {
         if !matches!(
             kind,
-            EventKind::OperationInvoked { .. } | EventKind::Refused { .. }
+            EventKind::OperationInvoked { .. }
+                | EventKind::Refused { .. }
+                | EventKind::BurnIntended { attempt: None, .. }
+                | EventKind::BurnFinished { attempt: None, .. }
+                | EventKind::BurnReconciled { attempt: None, .. }
+                | EventKind::KeySealed { attempt: None, .. }
+                | EventKind::KeyForgotten { attempt: None, .. }
+                | EventKind::UnitQuarantined { attempt: None, .. }
+                | EventKind::UnitReleased { .. }
         ) {
             let what = format!("a note of kind `{}`", kind.word());
             return Err(JournalError::Refused { what });
@@ -241,7 +250,10 @@ impl Journal {
         Ok(self.ask(command).await?.standing.unwrap_or_default())
     }
 
-    async fn ask(&self, command: Command) -> Result<super::command::Receipt, JournalError> {
+    pub(super) async fn ask(
+        &self,
+        command: Command,
+    ) -> Result<super::command::Receipt, JournalError> {
         self.inner.queue.submit(command).await.await
     }
 }
@@ -280,7 +292,11 @@ impl Journal {
         draft: Draft,
         bytes: Arc<[u8]>,
     ) -> Result<Arc<Event>, JournalError> {
-        only(self.ask(Command::Attach(draft, bytes)).await?.events)
+        only(
+            self.ask(Command::Attach(Box::new(draft), bytes))
+                .await?
+                .events,
+        )
     }
 
     /// Gives a unit its serial number: the one it has in this pool or, if the request claims that,

@@ -7,6 +7,7 @@
 use rusqlite::{Connection, named_params, params};
 
 mod attempt;
+mod irreversible;
 mod serial;
 mod step;
 
@@ -14,7 +15,12 @@ use super::stamp::time_text;
 use crate::event::{Event, EventKind};
 
 /// The derived tables, each after those that refer to it.
-pub(super) const DERIVED_TABLES: [&str; 9] = [
+pub(super) const DERIVED_TABLES: [&str; 14] = [
+    "burn",
+    "approval",
+    "release",
+    "key",
+    "quarantine",
     "attachment",
     "measurement",
     "serial",
@@ -41,6 +47,18 @@ pub(super) fn project(db: &Connection, event: &Event) -> rusqlite::Result<()> {
         | EventKind::SerialBound { .. }
         | EventKind::SerialCommitted { .. }
         | EventKind::SerialVoided { .. } => serial::project(db, event),
+        EventKind::BurnIntended { .. }
+        | EventKind::BurnFinished { .. }
+        | EventKind::BurnReconciled { .. }
+        | EventKind::BurnsLeftOpen { .. }
+        | EventKind::Approved { .. }
+        | EventKind::ApprovalUsed { .. }
+        | EventKind::RecipeReleased { .. }
+        | EventKind::RecipeWithdrawn { .. }
+        | EventKind::KeySealed { .. }
+        | EventKind::KeyForgotten { .. }
+        | EventKind::UnitQuarantined { .. }
+        | EventKind::UnitReleased { .. } => irreversible::project(db, event),
         EventKind::BayChanged { .. }
         | EventKind::StepRetrying { .. }
         | EventKind::CancelRequested { .. }
@@ -57,6 +75,20 @@ fn execute(
     parameters: impl rusqlite::Params,
 ) -> rusqlite::Result<usize> {
     db.prepare_cached(sql)?.execute(parameters)
+}
+
+/// A change that no row takes is a broken constraint like any other.
+fn one_row(changed: usize, what: &str) -> rusqlite::Result<()> {
+    if changed == 1 {
+        return Ok(());
+    }
+    Err(refused(what))
+}
+
+/// A broken constraint that the schema cannot put into words.
+fn refused(what: &str) -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CONSTRAINT);
+    rusqlite::Error::SqliteFailure(code, Some(what.to_owned()))
 }
 
 #[expect(

@@ -46,7 +46,7 @@ pub(super) enum Queue {
 #[derive(Debug)]
 pub(super) enum Pending {
     /// It is there.
-    Ready(Option<Answer>),
+    Ready(Option<Box<Answer>>),
     /// The writer has the command.
     Waiting(oneshot::Receiver<Answer>),
 }
@@ -72,14 +72,14 @@ impl Queue {
     /// Hands a command over; waits only while the queue is full.
     pub(super) async fn submit(&self, command: Command) -> Pending {
         match self {
-            Self::Inline(writer) => Pending::Ready(Some(write_now(writer, command))),
+            Self::Inline(writer) => Pending::Ready(Some(Box::new(write_now(writer, command)))),
             Self::Thread { tickets, .. } => {
                 let (answer, answered) = oneshot::channel();
                 match tickets {
                     Some(tickets) if tickets.send(Ticket { command, answer }).await.is_ok() => {
                         Pending::Waiting(answered)
                     }
-                    _ => Pending::Ready(Some(Err(JournalError::Closed))),
+                    _ => Pending::Ready(Some(Box::new(Err(JournalError::Closed)))),
                 }
             }
         }
@@ -104,7 +104,11 @@ impl Future for Pending {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
         match &mut *self {
-            Self::Ready(answer) => Poll::Ready(answer.take().unwrap_or(Err(JournalError::Closed))),
+            Self::Ready(answer) => Poll::Ready(
+                answer
+                    .take()
+                    .map_or(Err(JournalError::Closed), |answer| *answer),
+            ),
             Self::Waiting(answered) => Pin::new(answered)
                 .poll(context)
                 .map(|answer| answer.unwrap_or(Err(JournalError::Closed))),

@@ -15,7 +15,8 @@ use super::command::{PlanRecord, Standing};
 use super::error::JournalError;
 use super::stamp::{Head, StoredEvent, parse_time, time_text};
 use super::{schema, statements};
-use crate::event::{Event, Mac, PlanId, RunId, Seq};
+use crate::event::{BayName, Event, Mac, PlanId, RunId, Seq};
+use crate::outcome::Outcome;
 
 /// Most events one question returns.
 pub const MAX_EVENTS: usize = 10_000;
@@ -164,6 +165,23 @@ impl Reader {
     ) -> Result<Standing, JournalError> {
         let revision = revision.unwrap_or("");
         self.ask(|db| statements::standing(db, mac.as_str(), product, revision))
+    }
+
+    /// Returns the last unit that said who it is in a bay, and whether that attempt passed.
+    ///
+    /// # Errors
+    /// [`JournalError::Read`] and its kin.
+    pub(crate) fn last_in(&self, bay: &BayName) -> Result<Option<(Mac, bool)>, JournalError> {
+        let sql = "SELECT mac, outcome FROM attempt WHERE bay = ?1 AND mac IS NOT NULL
+                   ORDER BY attempt DESC LIMIT 1";
+        self.ask(|db| {
+            db.query_row(sql, [bay.as_str()], |row| {
+                let outcome: Option<String> = row.get(1)?;
+                let passed = outcome.as_deref() == Some(Outcome::Pass.word());
+                Ok((Mac::new(row.get::<_, String>(0)?), passed))
+            })
+            .optional()
+        })
     }
 
     /// Asks one question.

@@ -2,7 +2,7 @@
 //!
 //! Invariants: nothing recorded is changed; the closing events follow from the derived tables and the
 //! time alone; after them nothing is open, so that a second pass finds nothing; an interrupted attempt
-//! ends as an error, never as a pass.
+//! ends as an error, never as a pass. A pulse that was under way stays open, and is counted once.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Row, params};
@@ -64,6 +64,13 @@ fn collect(db: &Connection, at: DateTime<Utc>) -> rusqlite::Result<Vec<Draft>> {
             runs,
             serials,
         }));
+    }
+    // Attempts end here, pulses do not: only the chip can say what became of them.
+    let left =
+        "SELECT count(*), count(DISTINCT mac) FROM burn WHERE state = 'open' AND left_open = 0";
+    let (burns, units) = db.query_row(left, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if burns > 0 {
+        drafts.push(outside(EventKind::BurnsLeftOpen { burns, units }));
     }
     Ok(drafts)
 }

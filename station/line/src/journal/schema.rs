@@ -13,9 +13,12 @@ use rusqlite_migration::{M, Migrations};
 use super::error::JournalError;
 
 /// The schema's steps, in order. A step that has been released is never edited.
-const STEPS: &[M<'static>] = &[M::up(include_str!(
-    "../../../../migrations/0001_journal.sql"
-))];
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("../../../../migrations/0001_journal.sql")),
+    M::up(include_str!(
+        "../../../../migrations/0002_burns_approvals_releases_keys.sql"
+    )),
+];
 
 /// What SQLite's `application_id` says in a journal: `STJN`.
 const APPLICATION_ID: i64 = 0x5354_4a4e;

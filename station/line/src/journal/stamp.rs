@@ -136,7 +136,19 @@ fn refuse_unrecordable(kind: &EventKind) -> Result<(), JournalError> {
         | EventKind::RunFinished { .. }
         | EventKind::OperationInvoked { .. }
         | EventKind::Refused { .. }
-        | EventKind::Recovered { .. } => Ok(()),
+        | EventKind::Recovered { .. }
+        | EventKind::BurnIntended { .. }
+        | EventKind::BurnFinished { .. }
+        | EventKind::BurnReconciled { .. }
+        | EventKind::BurnsLeftOpen { .. }
+        | EventKind::Approved { .. }
+        | EventKind::ApprovalUsed { .. }
+        | EventKind::RecipeReleased { .. }
+        | EventKind::RecipeWithdrawn { .. }
+        | EventKind::KeySealed { .. }
+        | EventKind::KeyForgotten { .. }
+        | EventKind::UnitQuarantined { .. }
+        | EventKind::UnitReleased { .. } => Ok(()),
     }
 }
 

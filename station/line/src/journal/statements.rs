@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::command::{PlanRecord, Standing};
+use super::custody::quarantine_of;
 use super::error::JournalError;
 use super::stamp::{Head, StoredEvent};
 
@@ -63,13 +64,16 @@ pub(super) fn standing(
         "SELECT coalesce((SELECT attempts FROM unit WHERE mac = ?1), 0),
              EXISTS (SELECT 1 FROM passed WHERE product = ?2 AND revision = ?3 AND mac = ?1),
              coalesce(
-                 (SELECT units FROM passed_count WHERE product = ?2 AND revision = ?3), 0)",
+                 (SELECT units FROM passed_count WHERE product = ?2 AND revision = ?3), 0),
+             (SELECT count(*) FROM burn WHERE mac = ?1 AND state IN ('open', 'unclear'))",
     )?
     .query_row(params![mac, product, revision], |row| {
         Ok(Standing {
             attempts: row.get(0)?,
             passed: row.get(1)?,
             passed_units: row.get(2)?,
+            open_burns: row.get(3)?,
+            quarantine: quarantine_of(db, mac)?,
         })
     })
 }

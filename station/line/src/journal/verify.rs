@@ -225,6 +225,11 @@ fn key_of(table: &str) -> &'static str {
         "serial" => "serial",
         "passed" => "product, revision, mac",
         "passed_count" => "product, revision",
+        "burn" => "intended_seq",
+        "approval" => "approval",
+        "release" => "released_seq",
+        "key" => "name, owner",
+        "quarantine" => "since_seq",
         _ => "seq",
     }
 }

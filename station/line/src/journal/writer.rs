@@ -13,6 +13,8 @@ use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 use tokio::sync::{broadcast, watch};
 
+use super::approval::decide;
+use super::burn::burns_of;
 use super::command::{Command, MAX_ATTACHMENT_BYTES, Receipt, SerialRequest};
 use super::crash::{CrashMoment, CrashPoint};
 use super::error::JournalError;
@@ -23,6 +25,7 @@ use super::serial::{Asker, ListMarks, commitments, grant, voiding};
 use super::stamp::{Draft, Head, StoredEvent, stamp, time_text};
 use super::statements::{LastNumbers, insert_event, last_numbers, read_head, standing, store_plan};
 use super::{recover, schema};
+use crate::approval::UseApproval;
 use crate::event::{AttemptId, Event, EventKind, Seq};
 use crate::outcome::Outcome;
 
@@ -276,7 +279,7 @@ impl Writer {
             }
             Command::Attach(draft, bytes) => {
                 self.store_bytes(&draft.kind, &bytes)?;
-                let event = self.append(draft)?;
+                let event = self.append(*draft)?;
                 Ok(Receipt {
                     events: vec![event],
                     ..Receipt::default()
@@ -315,6 +318,15 @@ impl Writer {
                 .map_err(|error| JournalError::writing(&error))?;
                 Ok(Receipt {
                     standing: Some(standing),
+                    ..Receipt::default()
+                })
+            }
+            Command::UseApproval(request) => self.use_approval(&request),
+            Command::Burns { mac } => {
+                let burns = burns_of(&self.db, &mac);
+                let burns = burns.map_err(|error| JournalError::reading(&error))?;
+                Ok(Receipt {
+                    burns,
                     ..Receipt::default()
                 })
             }
@@ -394,6 +406,34 @@ impl Writer {
         Ok(Receipt {
             events,
             serial: Some(grant.serial),
+            ..Receipt::default()
+        })
+    }
+
+    /// Decides and records in one step: either the use, or why there is none.
+    fn use_approval(&mut self, request: &UseApproval) -> Result<Receipt, JournalError> {
+        let decision = decide(&self.db, self.head, request)?;
+        let kind = match &decision {
+            Ok(approval) => EventKind::ApprovalUsed {
+                approval: approval.clone(),
+                subject: request.subject.clone(),
+                by: request.by.clone(),
+            },
+            Err(refusal) => EventKind::Refused {
+                operation: request.operation.clone(),
+                code: refusal.code().to_owned(),
+                reason: refusal.to_string(),
+            },
+        };
+        let event = self.append(Draft {
+            at: request.at,
+            elapsed_us: request.elapsed_us,
+            run: request.run,
+            kind,
+        })?;
+        Ok(Receipt {
+            events: vec![event],
+            approval: Some(decision),
             ..Receipt::default()
         })
     }

@@ -3,11 +3,15 @@
 
 use std::fmt::{self, Write as _};
 
-use super::identity::{kind_word, mode_word, rows_sha256, seen_before_word};
+use station_esp::efuse::plan::{Danger, Slot};
+
+use super::identity::{kind_word, mode_word, rows_sha256, seen_before_word, voltage_word};
 use super::quantity::{duration_text, size_text};
+use crate::keys::Custody;
 use crate::plan::{
-    Action, Boot, Check, Encoding, Erase, Exchange, Flash, HostCommand, Identify, Measure, Plan,
-    PlanImage, PlanStep, Range, Read, Test, WriteBytes,
+    Action, Boot, BurnKey, Check, Efuse, Encoding, EncryptedBy, Erase, Exchange, Flash,
+    FlashEncryption, FuseValue, HostCommand, Identify, Measure, Plan, PlanImage, PlanKey,
+    PlanKeySource, PlanStep, Range, Read, SecureBoot, Test, UnitBytes, WriteBytes,
 };
 use crate::serial::SerialSource;
 
@@ -55,7 +59,83 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
     for (number, step) in contents.steps.iter().enumerate() {
         write_step(out, number + 1, step, &contents.images)?;
     }
-    writeln!(out, "\nnothing in this plan is irreversible")
+    write_irreversible(out, plan)
+}
+
+/// What cannot be undone, step by step, and what it takes to start such a plan.
+fn write_irreversible(out: &mut String, plan: &Plan) -> fmt::Result {
+    if !plan.is_irreversible() {
+        return writeln!(out, "\nnothing in this plan is irreversible");
+    }
+    writeln!(out, "\nCANNOT BE UNDONE")?;
+    for (number, step) in plan.contents().steps.iter().enumerate() {
+        let number = number + 1;
+        let name = &step.name;
+        match &step.action {
+            Action::Efuse(efuse) => {
+                let fields = efuse.fields.iter().map(|field| field.name.as_str());
+                let blocks = efuse.blocks.iter().map(|block| block.block.as_str());
+                let names: Vec<_> = fields.chain(blocks).collect();
+                let what = if names.is_empty() {
+                    "protections".to_owned()
+                } else {
+                    names.join(", ")
+                };
+                writeln!(out, "  {number}. {name}: burns {what} for good")?;
+                if let Some(field) = super::compile::closes(&step.action) {
+                    writeln!(
+                        out,
+                        "     {field}: after this the chip can no longer be read, verified or \
+                         repaired through its loader"
+                    )?;
+                }
+            }
+            Action::Key(key) => writeln!(
+                out,
+                "  {number}. {name}: the key block is used up for {}{}",
+                key.purpose,
+                lost(&key.key)
+            )?,
+            Action::FlashEncryption(encryption) => writeln!(
+                out,
+                "  {number}. {name}: from then on the chip reads its flash as ciphertext of its \
+                 own key{}{}",
+                if encryption.release {
+                    ", and takes plain text from nobody"
+                } else {
+                    ""
+                },
+                lost(&encryption.key)
+            )?,
+            Action::SecureBoot(_) => writeln!(
+                out,
+                "  {number}. {name}: from then on the chip starts nothing that is not signed by \
+                 these keys; without them it can never be updated"
+            )?,
+            Action::Identify(_)
+            | Action::Erase(_)
+            | Action::Flash(_)
+            | Action::Data(_)
+            | Action::Serial(_)
+            | Action::Boot(_)
+            | Action::Test(_)
+            | Action::Command(_)
+            | Action::Check(_)
+            | Action::Read(_) => {}
+        }
+    }
+    writeln!(
+        out,
+        "  it starts only when the recipe is released and the run is armed with an approval"
+    )
+}
+
+/// What follows from the custody of a key.
+fn lost(key: &PlanKey) -> &'static str {
+    match key.custody {
+        Custody::Escrow => "; the key is kept, sealed",
+        Custody::Forget => "; the key is FORGOTTEN, nobody can have it again",
+    }
 }
 
 fn write_run(out: &mut String, plan: &Plan) -> fmt::Result {
@@ -164,6 +244,10 @@ fn write_step(
         Action::Command(command) => write_command(out, command)?,
         Action::Check(check) => write_check(out, check, images)?,
         Action::Read(read) => write_read(out, read)?,
+        Action::Efuse(efuse) => write_efuse(out, efuse)?,
+        Action::Key(key) => write_burn_key(out, key)?,
+        Action::FlashEncryption(encryption) => write_encryption(out, encryption, images)?,
+        Action::SecureBoot(secure_boot) => write_secure_boot(out, secure_boot)?,
     }
     write_options(out, step)
 }
@@ -399,7 +483,155 @@ fn write_check(out: &mut String, check: &Check, images: &[PlanImage]) -> fmt::Re
             writeln!(out, "     {name} must be {}", if on { "on" } else { "off" })?;
         }
     }
-    Ok(())
+    match &check.policy {
+        Some(policy) => writeln!(out, "     every fuse must meet policy {}", policy.name()),
+        None => Ok(()),
+    }
+}
+
+fn write_efuse(out: &mut String, efuse: &Efuse) -> fmt::Result {
+    for field in &efuse.fields {
+        match &field.value {
+            FuseValue::Number(number) => writeln!(out, "     {} = {number:#x}", field.name)?,
+            FuseValue::Counted(template) => writeln!(out, "     {} = `{template}`", field.name)?,
+            FuseValue::Bytes(bytes) => {
+                writeln!(out, "     {} = {}", field.name, unit_bytes(bytes))?;
+            }
+        }
+    }
+    for block in &efuse.blocks {
+        writeln!(
+            out,
+            "     block {} = {}",
+            block.block,
+            unit_bytes(&block.bytes)
+        )?;
+    }
+    if let Some(mac) = &efuse.custom_mac {
+        writeln!(out, "     MAC of its own `{mac}`")?;
+    }
+    if let Some(voltage) = efuse.flash_voltage {
+        writeln!(out, "     supply of the flash: {}", voltage_word(voltage))?;
+    }
+    for (what, names) in [
+        ("nobody can write", &efuse.write_protect),
+        ("software cannot read", &efuse.read_protect),
+    ] {
+        if !names.is_empty() {
+            writeln!(out, "     {what} any more: {}", names.join(", "))?;
+        }
+    }
+    write_accepted(out, &efuse.accepted)
+}
+
+fn unit_bytes(bytes: &UnitBytes) -> String {
+    match bytes.encoding {
+        Encoding::Text => format!("the text `{}`", bytes.value),
+        Encoding::Hex => format!("the hex bytes `{}`", bytes.value),
+    }
+}
+
+fn write_accepted(out: &mut String, accepted: &[Danger]) -> fmt::Result {
+    if accepted.is_empty() {
+        return Ok(());
+    }
+    let words: Vec<_> = accepted.iter().map(ToString::to_string).collect();
+    writeln!(out, "     accepts {}", words.join(", "))
+}
+
+fn write_key(out: &mut String, key: &PlanKey) -> fmt::Result {
+    let slot = match &key.slot {
+        Slot::Named(block) => block.as_str(),
+        Slot::Free => "the first free block that can hold it",
+    };
+    let from = match &key.source {
+        PlanKeySource::Generate => "made for each unit".to_owned(),
+        PlanKeySource::File { origin, key } => {
+            format!(
+                "from {origin} (fingerprint {}), for every unit",
+                key.fingerprint()
+            )
+        }
+        PlanKeySource::Csv { column, keys } => {
+            format!(
+                "each unit's own from column {column}, {} of them",
+                keys.len()
+            )
+        }
+        PlanKeySource::Shared => "from the key store, for every unit".to_owned(),
+    };
+    let custody = match key.custody {
+        Custody::Escrow => "kept sealed",
+        Custody::Forget => "forgotten once the chip has it",
+    };
+    writeln!(
+        out,
+        "     key {} ({}), {from}, into {slot}, {custody}",
+        key.name, key.kind
+    )
+}
+
+fn write_burn_key(out: &mut String, key: &BurnKey) -> fmt::Result {
+    write_key(out, &key.key)?;
+    let read = match key.read_protect {
+        None => "as the purpose needs",
+        Some(true) => "yes",
+        Some(false) => "NO",
+    };
+    let write = if key.write_protect { "yes" } else { "NO" };
+    writeln!(
+        out,
+        "     purpose {}, hidden from software: {read}, closed against writing: {write}",
+        key.purpose
+    )?;
+    write_accepted(out, &key.accepted)
+}
+
+fn write_encryption(
+    out: &mut String,
+    encryption: &FlashEncryption,
+    images: &[PlanImage],
+) -> fmt::Result {
+    let mode = if encryption.release {
+        "release"
+    } else {
+        "DEVELOPMENT"
+    };
+    writeln!(out, "     flash encryption in {mode} mode")?;
+    write_key(out, &encryption.key)?;
+    let names = image_names(&encryption.images, images);
+    match encryption.content {
+        EncryptedBy::Host => writeln!(
+            out,
+            "     writes {names} as ciphertext of that key; the chip verifies by MD5"
+        )?,
+        EncryptedBy::Bootloader => {
+            writeln!(
+                out,
+                "     the bootloader encrypts {names} on its first start"
+            )?;
+        }
+    }
+    write_accepted(out, &encryption.accepted)
+}
+
+fn write_secure_boot(out: &mut String, secure_boot: &SecureBoot) -> fmt::Result {
+    writeln!(out, "     secure boot version 2")?;
+    for trusted in &secure_boot.digests {
+        writeln!(
+            out,
+            "     trusts {}, digest {}",
+            trusted.origin,
+            hex::encode(trusted.digest)
+        )?;
+    }
+    if secure_boot.revoke_unused {
+        writeln!(out, "     closes the digests that are not used")?;
+    }
+    if secure_boot.aggressive_revoke {
+        writeln!(out, "     a signature that does not verify closes its key")?;
+    }
+    write_accepted(out, &secure_boot.accepted)
 }
 
 fn write_read(out: &mut String, read: &Read) -> fmt::Result {

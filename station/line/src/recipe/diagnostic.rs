@@ -142,6 +142,22 @@ codes! {
     BadCondition = "recipe-bad-condition",
     /// A test talks to an application that no step has started.
     NotBooted = "recipe-not-booted",
+    /// A chip of the recipe has no fuse field, block, key block or key purpose of that name.
+    UnknownFuse = "recipe-unknown-fuse",
+    /// A key or digest cannot be used: its length, its form, or the same one twice.
+    BadKey = "recipe-bad-key",
+    /// A security policy cannot be read or does not suit a chip of the recipe.
+    BadPolicy = "recipe-bad-policy",
+    /// The fuses of a new chip would refuse what a step burns.
+    BurnRefused = "recipe-burn-refused",
+    /// Only later revisions of a chip can do what a step burns.
+    RevisionNeeded = "recipe-revision-needed",
+    /// A step does what an earlier one has made impossible or wrong.
+    IrreversibleOrder = "recipe-irreversible-order",
+    /// A step that cannot be undone would run after a failure.
+    IrreversibleAlways = "recipe-irreversible-always",
+    /// A bootloader or an application is not signed by a key that secure boot would trust.
+    NotSigned = "recipe-not-signed",
     /// Warning: no step declares the flash size, so nothing can be checked against it.
     FlashSizeUnknown = "recipe-flash-size-unknown",
     /// Warning: an image is written and not verified.

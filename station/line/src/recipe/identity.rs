@@ -5,16 +5,23 @@
 //! their size and SHA-256, and the rows of a serial list as their number and a SHA-256 over them.
 //! So it does not change with comments, blanks, the order of keys or images, other ways to write
 //! one value (`"4MB"`, `"4096KB"`), a default that is written out, or the folder the recipe is in;
+//! keys stand as their fingerprints;
 //! it does change with everything a unit would notice, and with names and limits, because records
 //! are judged by them.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use station_esp::efuse::plan::{Danger, FlashVoltage, Slot};
+use station_esp::secret::Secret;
 
 use crate::event::{PlanId, micros};
+use crate::keys::Custody;
 use crate::plan::{
-    Action, Boot, Encoding, Erase, ImageKind, Measure, Mode, PlanContents, PlanImage, PlanStep,
-    Range, SeenBefore, WriteBytes,
+    Action, Boot, Check, CheckedPolicy, Efuse, Encoding, EncryptedBy, Erase, FuseValue, ImageKind,
+    Measure, Mode, PlanContents, PlanImage, PlanKey, PlanKeySource, PlanStep, Range, SeenBefore,
+    UnitBytes, WriteBytes,
 };
 use crate::serial::{CsvRow, SerialSource};
 use crate::template::Template;
@@ -195,11 +202,32 @@ fn action(action: &Action, images: &[PlanImage]) -> Value {
                 "measure": measure(value),
             })).collect::<Vec<_>>(),
         }),
-        Action::Check(check) => json!({
-            "images": names(&check.images, images),
-            "blank": ranges_of(&check.blank),
-            "secure_boot": check.secure_boot,
-            "flash_encryption": check.flash_encryption,
+        Action::Check(it) => check(it, images),
+        Action::Efuse(step) => efuse(step),
+        Action::Key(step) => json!({
+            "key": key(&step.key),
+            "purpose": step.purpose,
+            "read_protect": step.read_protect,
+            "write_protect": step.write_protect,
+            "accepted": accepted(&step.accepted),
+        }),
+        Action::FlashEncryption(step) => json!({
+            "release": step.release,
+            "key": key(&step.key),
+            "images": names(&step.images, images),
+            "content": match step.content {
+                EncryptedBy::Host => "host",
+                EncryptedBy::Bootloader => "bootloader",
+            },
+            "accepted": accepted(&step.accepted),
+        }),
+        Action::SecureBoot(step) => json!({
+            "version": 2,
+            "signed": names(&step.signed, images),
+            "digests": step.digests.iter().map(|it| hex::encode(it.digest)).collect::<Vec<_>>(),
+            "revoke_unused": step.revoke_unused,
+            "aggressive_revoke": step.aggressive_revoke,
+            "accepted": accepted(&step.accepted),
         }),
         Action::Read(read) => json!({
             "range": range(read.range),
@@ -209,6 +237,107 @@ fn action(action: &Action, images: &[PlanImage]) -> Value {
             "attach": read.attach,
         }),
     }
+}
+
+fn check(check: &Check, images: &[PlanImage]) -> Value {
+    let mut what = json!({
+        "images": names(&check.images, images),
+        "blank": ranges_of(&check.blank),
+        "secure_boot": check.secure_boot,
+        "flash_encryption": check.flash_encryption,
+    });
+    // Only where there is one: plans of before there were policies keep their identity.
+    if let (Some(policy), Some(object)) = (&check.policy, what.as_object_mut()) {
+        object.insert("policy".to_owned(), self::policy(policy));
+    }
+    what
+}
+
+/// Returns the recipe's word.
+pub(super) fn voltage_word(voltage: FlashVoltage) -> &'static str {
+    match voltage {
+        FlashVoltage::Low => "1.8V",
+        FlashVoltage::High => "3.3V",
+        FlashVoltage::Off => "off",
+    }
+}
+
+fn policy(policy: &CheckedPolicy) -> Value {
+    match policy {
+        CheckedPolicy::Development | CheckedPolicy::Production => json!(policy.name()),
+        // Texts and numbers only: it cannot fail.
+        CheckedPolicy::Own(own) => serde_json::to_value(own).unwrap_or_default(),
+    }
+}
+
+fn accepted(dangers: &[Danger]) -> Vec<String> {
+    dangers.iter().map(ToString::to_string).collect()
+}
+
+fn unit_bytes(bytes: &UnitBytes) -> Value {
+    json!({ "encoding": encoding_word(bytes.encoding), "bytes": bytes.value.as_str() })
+}
+
+fn efuse(step: &Efuse) -> Value {
+    let mut fields: Vec<_> = step.fields.iter().collect();
+    fields.sort_by(|left, right| left.name.cmp(&right.name));
+    let mut blocks: Vec<_> = step.blocks.iter().collect();
+    blocks.sort_by(|left, right| left.block.cmp(&right.block));
+    let value = |value: &FuseValue| match value {
+        FuseValue::Number(number) => json!(number),
+        FuseValue::Counted(template) => json!({ "number": template.as_str() }),
+        FuseValue::Bytes(bytes) => unit_bytes(bytes),
+    };
+    json!({
+        "fields": fields.into_iter().map(|field| json!({
+            "field": field.name,
+            "value": value(&field.value),
+        })).collect::<Vec<_>>(),
+        "blocks": blocks.into_iter().map(|block| json!({
+            "block": block.block,
+            "bytes": unit_bytes(&block.bytes),
+        })).collect::<Vec<_>>(),
+        "write_protect": step.write_protect,
+        "read_protect": step.read_protect,
+        "custom_mac": step.custom_mac.as_ref().map(Template::as_str),
+        "flash_voltage": step.flash_voltage.map(voltage_word),
+        "accepted": accepted(&step.accepted),
+    })
+}
+
+/// A key as its name and fingerprints, never as itself.
+fn key(key: &PlanKey) -> Value {
+    let slot = match &key.slot {
+        Slot::Named(block) => block.as_str(),
+        Slot::Free => "free",
+    };
+    let source = match &key.source {
+        PlanKeySource::Generate => json!("generate"),
+        PlanKeySource::File { key, .. } => json!({ "fingerprint": key.fingerprint() }),
+        PlanKeySource::Csv { column, keys } => {
+            json!({ "column": column, "keys": keys.len(), "sha256": fingerprints_sha256(keys) })
+        }
+        PlanKeySource::Shared => json!("shared"),
+    };
+    json!({
+        "name": key.name.as_str(),
+        "kind": key.kind.to_string(),
+        "slot": slot,
+        "source": source,
+        "forget": key.custody == Custody::Forget,
+    })
+}
+
+/// Returns the SHA-256 over serial numbers and fingerprints.
+fn fingerprints_sha256(keys: &BTreeMap<String, Secret>) -> String {
+    let mut hash = Sha256::new();
+    for (serial, key) in keys {
+        hash.update(serial.as_bytes());
+        hash.update([0]);
+        hash.update(key.fingerprint().as_bytes());
+        hash.update([0]);
+    }
+    hex::encode(hash.finalize())
 }
 
 fn names<'a>(indices: &[usize], images: &'a [PlanImage]) -> Vec<&'a str> {

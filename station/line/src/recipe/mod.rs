@@ -17,6 +17,7 @@ mod syntax;
 mod tests;
 mod walk;
 
+pub(crate) use compile::closes;
 pub use compile::{Compiled, compile, compile_text};
 pub use describe::describe;
 pub use diagnostic::{Code, Finding, FindingRecord, RecipeErrors};

@@ -50,6 +50,8 @@ Filters follow after bars, from left to right: `{mac|nocolon|upper}` is `7CDFA10
 |---|---|
 | `upper`, `lower` | letters A to Z |
 | `nocolon` | takes the colons out |
+| `ascii` | the text's bytes as pairs of hex digits; ASCII only |
+| `pad32` | zero bytes behind pairs of hex digits until they are 32 (1 to 256) |
 
 ## Serial patterns
 
@@ -125,7 +127,11 @@ fn write_table(
         )?;
     }
     for key in table.keys {
-        if let Kind::Table(inner) | Kind::Tables(inner) | Kind::Named(inner) = key.kind {
+        if let Kind::Table(inner)
+        | Kind::Tables(inner)
+        | Kind::Named(inner)
+        | Kind::WordOrTable(_, inner) = key.kind
+        {
             write_table(out, inner, printed)?;
         }
     }
@@ -144,18 +150,23 @@ fn takes(key: &Key) -> String {
         Kind::Duration => "duration".to_owned(),
         Kind::Size => "size".to_owned(),
         Kind::Place => "place".to_owned(),
-        Kind::Choice(words) => words
-            .iter()
-            .map(|word| format!("`\"{word}\"`"))
-            .collect::<Vec<_>>()
-            .join(", "),
+        Kind::Choice(words) => quoted(words),
         Kind::Texts => "text or list of texts".to_owned(),
         Kind::TextList => "list of texts".to_owned(),
         Kind::IntegerList(..) => "list of whole numbers".to_owned(),
         Kind::Table(_) => "table".to_owned(),
         Kind::Tables(_) => "list of tables".to_owned(),
         Kind::Named(_) => "tables by name".to_owned(),
+        Kind::Choices(words) => format!("list of {}", quoted(words)),
+        Kind::WordOrTable(words, _) => format!("{} or a table", quoted(words)),
+        Kind::NamedTemplates => "templates by name".to_owned(),
+        Kind::FuseValues => "values by name".to_owned(),
     }
+}
+
+fn quoted(words: &[&str]) -> String {
+    let words: Vec<_> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+    words.join(", ")
 }
 
 fn need(need: Need) -> String {

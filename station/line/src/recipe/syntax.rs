@@ -112,6 +112,10 @@ pub(crate) struct StepTable {
     pub(crate) command: At<CommandTable>,
     pub(crate) check: At<CheckTable>,
     pub(crate) read: At<ReadTable>,
+    pub(crate) efuse: At<EfuseTable>,
+    pub(crate) key: At<KeyTable>,
+    pub(crate) flash_encryption: At<FlashEncryptionTable>,
+    pub(crate) secure_boot: At<SecureBootTable>,
     pub(crate) timeout: At<Length>,
     pub(crate) retry: Option<RetryTable>,
     pub(crate) when: At<String>,
@@ -268,6 +272,7 @@ pub(crate) struct CheckTable {
     pub(crate) blank: Option<Vec<Spanned<PlaceTable>>>,
     pub(crate) secure_boot: Option<bool>,
     pub(crate) flash_encryption: Option<bool>,
+    pub(crate) policy: At<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -279,6 +284,186 @@ pub(crate) struct ReadTable {
     pub(crate) encoding: Option<EncodingWord>,
     pub(crate) measure: At<String>,
     pub(crate) attach: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EfuseTable {
+    #[serde(default)]
+    pub(crate) fields: BTreeMap<Spanned<String>, Spanned<FuseWord>>,
+    pub(crate) block_usr_data: At<String>,
+    #[serde(default)]
+    pub(crate) blocks: BTreeMap<Spanned<String>, Spanned<String>>,
+    pub(crate) write_protect: At<Texts>,
+    pub(crate) read_protect: At<Texts>,
+    pub(crate) custom_mac: At<String>,
+    pub(crate) flash_voltage: At<VoltageWord>,
+    pub(crate) accept: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum VoltageWord {
+    #[serde(rename = "1.8V")]
+    Low,
+    #[serde(rename = "3.3V")]
+    High,
+    #[serde(rename = "off")]
+    Off,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeyTable {
+    pub(crate) purpose: At<String>,
+    pub(crate) slot: At<String>,
+    pub(crate) source: At<SourceWord>,
+    pub(crate) name: At<String>,
+    pub(crate) custody: Option<CustodyWord>,
+    pub(crate) read_protect: Option<bool>,
+    pub(crate) write_protect: Option<bool>,
+    pub(crate) accept: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CustodyWord {
+    Escrow,
+    Forget,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeySourceTable {
+    pub(crate) file: At<String>,
+    pub(crate) csv: At<String>,
+    pub(crate) shared: At<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SecureBootTable {
+    pub(crate) version: Option<u8>,
+    pub(crate) digests: At<Vec<Spanned<DigestTable>>>,
+    pub(crate) revoke_unused: Option<bool>,
+    pub(crate) aggressive_revoke: Option<bool>,
+    pub(crate) accept: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DigestTable {
+    pub(crate) public_key: At<String>,
+    pub(crate) file: At<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FlashEncryptionTable {
+    pub(crate) mode: Option<EncryptionModeWord>,
+    pub(crate) key: At<EncryptionKeyTable>,
+    pub(crate) images: At<Vec<Spanned<String>>>,
+    pub(crate) content: At<ContentWord>,
+    pub(crate) accept: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EncryptionModeWord {
+    Release,
+    Development,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ContentWord {
+    Host,
+    Bootloader,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EncryptionKeyTable {
+    pub(crate) kind: At<EncryptionKindWord>,
+    pub(crate) slot: At<String>,
+    pub(crate) source: At<SourceWord>,
+    pub(crate) name: At<String>,
+    pub(crate) custody: Option<CustodyWord>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EncryptionKindWord {
+    Xts128,
+    Xts256,
+    Esp32,
+}
+
+/// `"generate"`, or a table that says more.
+#[derive(Debug)]
+pub(crate) enum SourceWord {
+    Generate,
+    Table(KeySourceTable),
+}
+
+impl<'de> Deserialize<'de> for SourceWord {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct SourceVisitor;
+        impl<'de> Visitor<'de> for SourceVisitor {
+            type Value = SourceWord;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`generate` or a table")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<SourceWord, E> {
+                match text {
+                    "generate" => Ok(SourceWord::Generate),
+                    other => Err(E::unknown_variant(other, &["generate"])),
+                }
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<SourceWord, A::Error> {
+                KeySourceTable::deserialize(de::value::MapAccessDeserializer::new(map))
+                    .map(SourceWord::Table)
+            }
+        }
+        from.deserialize_any(SourceVisitor)
+    }
+}
+
+/// What a fuse is to be: a number or text. `true` and `false` are 1 and 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum FuseWord {
+    Number(u64),
+    Text(String),
+}
+
+impl<'de> Deserialize<'de> for FuseWord {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct FuseVisitor;
+        impl Visitor<'_> for FuseVisitor {
+            type Value = FuseWord;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, `true` or text")
+            }
+
+            fn visit_bool<E: de::Error>(self, flag: bool) -> Result<FuseWord, E> {
+                Ok(FuseWord::Number(u64::from(flag)))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<FuseWord, E> {
+                u64::try_from(number)
+                    .map(FuseWord::Number)
+                    .map_err(E::custom)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<FuseWord, E> {
+                Ok(FuseWord::Text(text.to_owned()))
+            }
+        }
+        from.deserialize_any(FuseVisitor)
+    }
 }
 
 /// A duration with its unit.

@@ -41,6 +41,7 @@ pub(crate) fn read(
     let mut walk = Walk {
         findings: Vec::new(),
         damaged: BTreeSet::new(),
+        bruised: false,
     };
     walk.table(document.get_mut(), 0..0, &RECIPE);
     findings.append(&mut walk.findings);
@@ -64,6 +65,8 @@ pub(crate) fn read(
 struct Walk {
     findings: Vec<Finding>,
     damaged: BTreeSet<usize>,
+    /// Whether something was taken out of a table of names that itself may stay.
+    bruised: bool,
 }
 
 impl Walk {
@@ -105,7 +108,7 @@ impl Walk {
                 check_actions(&there, span.clone(), &mut self.findings);
             }
         }
-        if !refused.is_empty() {
+        if !refused.is_empty() || std::mem::take(&mut self.bruised) {
             self.damaged.insert(span.start);
             self.damaged
                 .extend(table.values().map(|value| value.span().start));
@@ -142,6 +145,17 @@ impl Walk {
                 true
             }
             Kind::Tables(schema) => self.list(name, value, Kind::Table(schema), "tables"),
+            Kind::Choices(words) => self.list(name, value, Kind::Choice(words), "texts"),
+            Kind::WordOrTable(_, schema) if value.get_ref().is_table() => {
+                self.value(name, value, Kind::Table(schema))
+            }
+            Kind::WordOrTable(words, _) if value.get_ref().is_str() => {
+                self.value(name, value, Kind::Choice(words))
+            }
+            Kind::WordOrTable(..) => {
+                self.wrong_type(name, value.get_ref(), "a word or a table", span)
+            }
+            Kind::NamedTemplates | Kind::FuseValues => self.named_values(name, value, kind),
             Kind::TextList => self.list(name, value, Kind::Text, "texts"),
             Kind::IntegerList(least, most) => {
                 self.list(name, value, Kind::Integer(least, most), "whole numbers")
@@ -170,6 +184,52 @@ impl Walk {
                 }
             },
         }
+    }
+
+    /// Walks a table of values whose keys are names.
+    fn named_values(&mut self, name: &str, value: &mut Spanned<DeValue<'_>>, kind: Kind) -> bool {
+        let span = value.span();
+        let DeValue::Table(table) = value.get_mut() else {
+            return self.wrong_type(name, value.get_ref(), "a table", span);
+        };
+        let mut refused = Vec::new();
+        for (inner, entry) in table.iter_mut() {
+            let right = match (kind, entry.get_ref()) {
+                (_, DeValue::String(_)) => true,
+                (Kind::FuseValues, DeValue::Boolean(_)) => true,
+                (Kind::FuseValues, number @ DeValue::Integer(_)) => {
+                    match integer(inner.get_ref(), number) {
+                        Ok(number) if number >= 0 => true,
+                        Ok(_) | Err(_) => {
+                            let shown: String = inner.get_ref().chars().take(60).collect();
+                            let message = format!("`{shown}` takes no such number");
+                            self.findings.push(Finding::new(
+                                Code::OutOfRange,
+                                entry.span(),
+                                message,
+                            ));
+                            refused.push(inner.clone());
+                            continue;
+                        }
+                    }
+                }
+                (_, _) => false,
+            };
+            if !right {
+                let wanted = if matches!(kind, Kind::FuseValues) {
+                    "a number, `true` or text"
+                } else {
+                    "text"
+                };
+                self.wrong_type(inner.get_ref(), entry.get_ref(), wanted, entry.span());
+                refused.push(inner.clone());
+            }
+        }
+        self.bruised |= !refused.is_empty();
+        for inner in refused {
+            table.remove(&inner);
+        }
+        true
     }
 
     fn list(&mut self, name: &str, value: &mut Spanned<DeValue<'_>>, kind: Kind, of: &str) -> bool {
@@ -346,7 +406,11 @@ fn judge(name: &str, value: &DeValue<'_>, kind: Kind) -> Result<(), Finding> {
             | Kind::IntegerList(..)
             | Kind::Table(_)
             | Kind::Tables(_)
-            | Kind::Named(_),
+            | Kind::Named(_)
+            | Kind::Choices(_)
+            | Kind::WordOrTable(..)
+            | Kind::NamedTemplates
+            | Kind::FuseValues,
             _,
         ) => Ok(()),
     }

@@ -1,7 +1,7 @@
 //! What happens when a chip has said who it is: whether the unit is let in, and its serial number.
 
 use super::coordinator::Coordinator;
-use super::failure::ALREADY_PASSED;
+use super::failure::{ALREADY_PASSED, QUARANTINED};
 use super::message::{Admission, UnitSeen};
 use crate::event::{EventKind, Mac, Serial};
 use crate::journal::{Claim, JournalError, Standing};
@@ -61,10 +61,16 @@ impl Coordinator {
                 .hinted("two bays lead to one board, or one of the chips is a copy"),
             );
         }
+        if let Some(quarantine) = &standing.quarantine {
+            return self.keep_aside(&mac, &quarantine.code, &quarantine.reason);
+        }
+        let unsettled = standing.open_burns > 0;
         match self.context.plan.contents().run.seen_before {
             SeenBefore::Refuse if standing.passed => self.turn_away(&mac),
-            SeenBefore::Verify if standing.passed => Admission::VerifyOnly,
-            SeenBefore::Refuse | SeenBefore::Verify | SeenBefore::Repeat => Admission::Proceed,
+            SeenBefore::Verify if standing.passed => Admission::VerifyOnly { unsettled },
+            SeenBefore::Refuse | SeenBefore::Verify | SeenBefore::Repeat => {
+                Admission::Proceed { unsettled }
+            }
         }
     }
 
@@ -74,6 +80,19 @@ impl Coordinator {
         self.record
             .standing(mac, &contents.product, contents.revision.as_deref())
             .await
+    }
+
+    /// Turns a unit away that was put aside, for the reason it was put aside.
+    fn keep_aside(&mut self, mac: &Mac, code: &str, reason: &str) -> Admission {
+        let message = format!("`{mac}` was put aside ({code}): {reason}");
+        self.record.add(EventKind::Refused {
+            operation: "attempt".to_owned(),
+            code: QUARANTINED.to_owned(),
+            reason: message.clone(),
+        });
+        let failure = Failure::new(FailureClass::Efuse, QUARANTINED, message);
+        let hint = "have somebody look at the unit; who releases it says so in the journal";
+        Admission::TurnedAway(failure.hinted(hint))
     }
 
     fn turn_away(&mut self, mac: &Mac) -> Admission {

@@ -50,6 +50,10 @@ pub(super) struct Attempt<'a> {
     pub(super) chip: ChipLink,
     pub(super) unit: Option<KnownUnit>,
     pub(super) values: Values,
+    /// Whether pulses of earlier attempts, or of this one, have an end that nobody knows.
+    pub(super) unsettled: bool,
+    /// Whether this attempt has closed the chip's loader for good.
+    pub(super) closed: bool,
     /// The board that was there when the chip last said who it is, where anybody can tell.
     board: Presence,
 }
@@ -61,6 +65,50 @@ pub(super) struct Clocks<'a> {
     pub(super) step: &'a Deadline,
 }
 
+/// What may end a step besides its own work.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends<'a> {
+    run: &'a RunContext,
+    clocks: Clocks<'a>,
+    /// Whether a failure has decided the attempt already.
+    decided: bool,
+    timeout: Duration,
+}
+
+impl Ends<'_> {
+    /// Returns when the step must end, with what to call it.
+    pub(super) async fn over(&self) -> Failure {
+        tokio::select! {
+            biased;
+            () = self.run.stop.cancelled() => Failure::stopped(),
+            () = self.run.lost.cancelled() => Failure::journal_lost(),
+            // What runs after a failure puts things back in order; it has its own time.
+            () = self.clocks.attempt.over(), if !self.decided => Failure::new(
+                FailureClass::Timeout,
+                "attempt-timeout",
+                "the attempt took longer than the recipe allows",
+            ),
+            () = self.clocks.step.over() => Failure::new(
+                FailureClass::Timeout,
+                "step-timeout",
+                format!("the step took longer than {:?}", self.timeout),
+            ),
+        }
+    }
+
+    /// Lets work that may be broken off run until the step must end.
+    pub(super) async fn during<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            result = work => result,
+            failure = self.over() => Err(failure),
+        }
+    }
+}
+
 /// The step being tried, for whoever records something about it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turn<'a> {
@@ -68,6 +116,7 @@ pub(super) struct Turn<'a> {
     pub(super) try_number: u32,
     pub(super) split: &'a Split,
     pub(super) clocks: Clocks<'a>,
+    pub(super) ends: Ends<'a>,
 }
 
 impl<'a> Attempt<'a> {
@@ -88,6 +137,8 @@ impl<'a> Attempt<'a> {
             chip: ChipLink::Closed,
             unit: None,
             values,
+            unsettled: false,
+            closed: false,
             board: *bay.connector.presence().borrow(),
         }
     }
@@ -203,16 +254,23 @@ impl<'a> Attempt<'a> {
             .await;
         let began = Instant::now();
         let step_deadline = Deadline::after(step.timeout);
+        let clocks = Clocks {
+            attempt,
+            step: &step_deadline,
+        };
         let turn = Turn {
             step,
             try_number,
             split: &split,
-            clocks: Clocks {
-                attempt,
-                step: &step_deadline,
+            clocks,
+            ends: Ends {
+                run: self.run,
+                clocks,
+                decided,
+                timeout: step.timeout,
             },
         };
-        let result = self.race(turn, decided).await;
+        let result = self.race(turn).await;
         let result = self.unless_board_left(turn, result);
         drop(hold);
         self.store_console(turn).await;
@@ -238,6 +296,12 @@ impl<'a> Attempt<'a> {
     /// The chip said that it is still the one of this attempt: so is the board it is on.
     pub(super) fn stays(&mut self) {
         self.board = *self.bay.connector.presence().borrow();
+    }
+
+    /// Whether the board is known to be the one that was asked who it is.
+    pub(super) fn board_is_the_same(&self) -> bool {
+        let now = *self.bay.connector.presence().borrow();
+        matches!(now, Presence::Present(_)) && now == self.board
     }
 
     /// Silence says nothing about a unit that was pulled out, and an answer nothing about a unit
@@ -269,25 +333,13 @@ impl<'a> Attempt<'a> {
     }
 
     /// Lets the step's action run against everything that may end it.
-    async fn race(&mut self, turn: Turn<'_>, decided: bool) -> Result<Done, Failure> {
-        let (stop, lost) = (&self.run.stop, &self.run.lost);
+    async fn race(&mut self, turn: Turn<'_>) -> Result<Done, Failure> {
         let droppable = action::may_be_dropped(&turn.step.action);
+        let ends = turn.ends;
         tokio::select! {
             biased;
             result = self.perform(turn) => result,
-            () = stop.cancelled(), if droppable => Err(Failure::stopped()),
-            () = lost.cancelled(), if droppable => Err(Failure::journal_lost()),
-            // What runs after a failure puts things back in order; it has its own time.
-            () = turn.clocks.attempt.over(), if droppable && !decided => Err(Failure::new(
-                FailureClass::Timeout,
-                "attempt-timeout",
-                "the attempt took longer than the recipe allows",
-            )),
-            () = turn.clocks.step.over(), if droppable => Err(Failure::new(
-                FailureClass::Timeout,
-                "step-timeout",
-                format!("the step took longer than {:?}", turn.step.timeout),
-            )),
+            failure = ends.over(), if droppable => Err(failure),
         }
     }
 

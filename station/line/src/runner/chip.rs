@@ -66,6 +66,22 @@ impl ChipLink {
         }
     }
 
+    /// The loader itself, if it listens, to be given back with [`ChipLink::give_back`].
+    pub(super) fn take(&mut self) -> Result<Box<Session>, Failure> {
+        match std::mem::take(self) {
+            Self::Session(session) => Ok(session),
+            other @ (Self::Closed | Self::Terminal(_)) => {
+                *self = other;
+                Err(Failure::internal("the session"))
+            }
+        }
+    }
+
+    /// Takes the loader back.
+    pub(super) fn give_back(&mut self, session: Box<Session>) {
+        *self = Self::Session(session);
+    }
+
     /// Resets from the loader into the application.
     pub(super) async fn boot(&mut self, baud: u32) -> Result<&mut Terminal, Failure> {
         match std::mem::take(self) {

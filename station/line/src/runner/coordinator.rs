@@ -55,6 +55,8 @@ pub(super) struct Seat {
 enum Waiting {
     Begun(oneshot::Sender<AttemptId>, AttemptId),
     Admitted(oneshot::Sender<Admission>, Admission),
+    Recorded(oneshot::Sender<Result<(), Failure>>),
+    Named(oneshot::Sender<Failure>, Failure),
     Ended(Box<Held>),
 }
 
@@ -274,6 +276,30 @@ impl Coordinator {
                 // A bay that is gone does not need its number; the unit keeps it.
                 let _ = reply.send(answer);
             }
+            Message::Durable { bay, kind, reply } => match &mut self.seats[bay].open {
+                Some(open) => {
+                    open.learn(&kind);
+                    self.record.add(kind);
+                    self.state.waiting.push(Waiting::Recorded(reply));
+                }
+                // The attempt is over: nothing may follow from what it still wants to say.
+                None => {
+                    let _ = reply.send(Err(Failure::internal("the attempt")));
+                }
+            },
+            Message::Burns { bay, reply } => {
+                let answer = self.burns_of(bay).await;
+                let _ = reply.send(answer);
+            }
+            Message::Nameless {
+                bay,
+                chip,
+                failure,
+                reply,
+            } => {
+                let failure = self.nameless(bay, chip.as_deref(), failure).await;
+                self.state.waiting.push(Waiting::Named(reply, failure));
+            }
             Message::Ended { bay, end, reply } => self.ended(bay, end, Some(reply)),
         }
     }
@@ -328,6 +354,18 @@ impl Coordinator {
                     let _ = reply.send(match lost {
                         true => Admission::TurnedAway(Failure::journal_lost()),
                         false => admission,
+                    });
+                }
+                Waiting::Recorded(reply) => {
+                    let _ = reply.send(match lost {
+                        true => Err(Failure::journal_lost()),
+                        false => Ok(()),
+                    });
+                }
+                Waiting::Named(reply, failure) => {
+                    let _ = reply.send(match lost {
+                        true => Failure::journal_lost(),
+                        false => failure,
                     });
                 }
                 Waiting::Ended(held) => self.hold(*held, lost),

@@ -16,6 +16,9 @@ pub const JOURNAL_LOST: &str = "journal-lost";
 /// Code of a unit that passed before and is turned away.
 pub const ALREADY_PASSED: &str = "already-passed";
 
+/// Code of a unit that was put aside.
+pub const QUARANTINED: &str = "unit-quarantined";
+
 impl Failure {
     /// Makes a failure without a hint.
     pub(super) fn new(class: FailureClass, code: &str, message: impl Into<String>) -> Self {

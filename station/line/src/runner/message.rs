@@ -4,9 +4,11 @@
 //! stamps. Everything of one bay goes through one bounded channel, so that its order is the order
 //! of the facts.
 
+use std::collections::BTreeSet;
+
 use tokio::sync::oneshot;
 
-use crate::event::{AttemptId, BayCondition, EventKind, Serial, StepName};
+use crate::event::{AttemptId, BayCondition, EventKind, PulseRecord, Serial, StepName};
 use crate::journal::Claim;
 use crate::outcome::{Failure, Outcome};
 
@@ -22,12 +24,29 @@ pub(super) struct UnitSeen {
 /// What the coordinator says to a unit that was identified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// Go on.
-    Proceed,
-    /// Only steps that change nothing.
-    VerifyOnly,
+    /// Go on. Pulses whose end nobody knows are to be reconciled first, if there are any.
+    Proceed {
+        /// Whether there are.
+        unsettled: bool,
+    },
+    /// Only steps that change nothing; the same holds of pulses.
+    VerifyOnly {
+        /// Whether there are pulses whose end nobody knows.
+        unsettled: bool,
+    },
     /// Do nothing to it.
     TurnedAway(Failure),
+}
+
+/// What the journal holds of the pulses that were meant for a unit.
+#[derive(Clone, Debug, Default)]
+pub(super) struct UnitBurns {
+    /// Those of which nobody knows yet what became of them.
+    pub(super) open: Vec<PulseRecord>,
+    /// All of them but those that are known not to have happened.
+    pub(super) earlier: Vec<PulseRecord>,
+    /// Blocks that one of them has burned in part; another may have finished them since.
+    pub(super) partly: BTreeSet<u8>,
 }
 
 /// How an attempt ended, as its bay sees it.
@@ -78,6 +97,25 @@ pub(super) enum Message {
         bay: usize,
         claim: Claim,
         reply: oneshot::Sender<Result<Serial, Failure>>,
+    },
+    /// Something that guards, or follows, what cannot be undone; the answer comes when it is on
+    /// disk.
+    Durable {
+        bay: usize,
+        kind: EventKind,
+        reply: oneshot::Sender<Result<(), Failure>>,
+    },
+    /// What was ever meant to be burned into the bay's unit.
+    Burns {
+        bay: usize,
+        reply: oneshot::Sender<Result<UnitBurns, Failure>>,
+    },
+    /// The chip in the bay does not say who it is; the answer is what to call that.
+    Nameless {
+        bay: usize,
+        chip: Option<String>,
+        failure: Failure,
+        reply: oneshot::Sender<Failure>,
     },
     /// An attempt ended; the answer is the outcome that may be shown.
     Ended {

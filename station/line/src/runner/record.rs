@@ -12,10 +12,12 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::burns::LastClosed;
 use crate::clock::Clock;
-use crate::event::{AttemptId, EventKind, Mac, RunId, Serial, StepName, micros};
+use crate::event::{AttemptId, BayName, EventKind, Mac, RunId, Serial, StepName, micros};
 use crate::journal::{
-    Acknowledgement, Claim, Draft, Health, Journal, JournalError, SerialRequest, Standing,
+    Acknowledgement, BurnRow, BurnState, Claim, Draft, Health, Journal, JournalError,
+    SerialRequest, Standing,
 };
 use crate::serial::SerialSource;
 
@@ -165,6 +167,51 @@ impl Record {
             claim,
         };
         patiently(self.journal.reserve_serial(request)).await
+    }
+
+    /// Every pulse that was ever meant for a unit, after everything added so far.
+    pub(super) async fn burns(&mut self, mac: &Mac) -> Result<Vec<BurnRow>, JournalError> {
+        self.check()?;
+        self.hand_over().await?;
+        patiently(self.journal.burns_of(mac)).await
+    }
+
+    /// Records a fact about a unit that is not the attempt's, and waits for the disk.
+    pub(super) async fn note(&mut self, kind: EventKind) -> Result<(), JournalError> {
+        self.check()?;
+        self.hand_over().await?;
+        let at = self.clock.now();
+        patiently(self.journal.note(at, kind)).await.map(drop)
+    }
+
+    /// The last unit that said who it is in a bay, if a pulse that closes the loader was meant for
+    /// it and it has not passed since.
+    pub(super) async fn last_closed_in(
+        &mut self,
+        bay: &BayName,
+    ) -> Result<Option<LastClosed>, JournalError> {
+        self.check()?;
+        self.flush().await?;
+        let reader = self.journal.reader()?;
+        let Some((mac, false)) = reader.last_in(bay)? else {
+            return Ok(None);
+        };
+        let mut burns = reader.burns_of(&mac)?.into_iter();
+        let closing = burns.rfind(|burn| {
+            let perhaps = match burn.state {
+                BurnState::Open | BurnState::Unclear | BurnState::Done | BurnState::Silent => true,
+                BurnState::Failed
+                | BurnState::NotDone
+                | BurnState::Partly
+                | BurnState::Released => false,
+            };
+            burn.pulse.last_contact && perhaps
+        });
+        let Some(burn) = closing else {
+            return Ok(None);
+        };
+        let quarantine = reader.quarantine(&mac)?;
+        Ok(Some(LastClosed { burn, quarantine }))
     }
 
     fn check(&self) -> Result<(), JournalError> {

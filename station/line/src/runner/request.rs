@@ -7,8 +7,10 @@ use station_device::DeviceError;
 use station_device::port::Connector;
 use thiserror::Error;
 
+use crate::approval::ApprovalId;
 use crate::event::BayName;
 use crate::journal::JournalError;
+use crate::keys::KeyStore;
 use crate::plan::Plan;
 
 /// Most bays of one run.
@@ -50,6 +52,15 @@ pub struct RunRequest {
     pub once: bool,
     /// Version of the station, for the record.
     pub station: String,
+    /// Where keys are: needed by plans that burn some, and for releases.
+    pub keys: Option<KeyStore>,
+    /// Whether a plan that does what cannot be undone may do it. It must be released, and an
+    /// approval of it is used up.
+    pub arm: bool,
+    /// The approval to use; without one, any that allows the plan.
+    pub approval: Option<ApprovalId>,
+    /// Does what cannot be undone without release and approval, on virtual boards only.
+    pub rehearsal: bool,
 }
 
 impl RunRequest {
@@ -63,6 +74,10 @@ impl RunRequest {
             units: None,
             once: false,
             station: env!("CARGO_PKG_VERSION").to_owned(),
+            keys: None,
+            arm: false,
+            approval: None,
+            rehearsal: false,
         }
     }
 }
@@ -93,6 +108,31 @@ pub enum StartError {
         /// Its product.
         product: String,
     },
+    /// The plan does what cannot be undone, and nobody released it.
+    #[error("the plan does what cannot be undone and is not released: {reason}")]
+    NotReleased {
+        /// Code of the reason, `release-missing`.
+        code: &'static str,
+        /// Why it does not count as released.
+        reason: String,
+    },
+    /// The plan does what cannot be undone, and the run is not armed.
+    #[error("the plan does what cannot be undone and the run is not armed: {reason}")]
+    NotArmed {
+        /// Code of the reason, `approval-expired`.
+        code: &'static str,
+        /// Why it is not.
+        reason: String,
+    },
+    /// A rehearsal was asked for in a bay that is not virtual.
+    #[error("bay `{bay}` is not virtual, and a rehearsal burns without approval")]
+    RealBay {
+        /// The bay.
+        bay: BayName,
+    },
+    /// The plan burns keys, and the run has no store of them.
+    #[error("the plan burns keys and the run has no key store")]
+    NoKeyStore,
     /// An image could not be made ready.
     #[error("cannot prepare image `{image}`")]
     Prepare {
@@ -118,6 +158,10 @@ impl StartError {
             Self::TooManyBays { .. } => "too-many-bays",
             Self::SameName { .. } => "same-bay-name",
             Self::QuotaReached { .. } => "quota-reached",
+            Self::NotReleased { .. } => "recipe-not-released",
+            Self::NotArmed { .. } => "recipe-not-armed",
+            Self::RealBay { .. } => "rehearsal-on-hardware",
+            Self::NoKeyStore => "no-key-store",
             Self::Prepare { source, .. } => source.code(),
             Self::Internal => "internal",
             Self::Journal(error) => error.code(),

@@ -114,7 +114,11 @@ fn exchange_needs(step: &PlanStep) -> Vec<&BTreeSet<String>> {
         | Action::Boot(_)
         | Action::Command(_)
         | Action::Check(_)
-        | Action::Read(_) => Vec::new(),
+        | Action::Read(_)
+        | Action::Efuse(_)
+        | Action::Key(_)
+        | Action::FlashEncryption(_)
+        | Action::SecureBoot(_) => Vec::new(),
     }
 }
 

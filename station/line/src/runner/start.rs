@@ -14,12 +14,14 @@ use super::coordinator::{Coordinator, RunState, Seat};
 use super::cursor::rules_of;
 use super::gate::Gate;
 use super::handle::{RunControl, RunHandle};
-use super::prepared::{ReadyImage, prepare};
+use super::permission;
+use super::prepared::{Ciphertexts, ReadyImage, prepare};
 use super::progress::ProgressBoard;
 use super::record::Record;
 use super::request::{Bay, MAX_BAYS, RunRequest, StartError};
 use super::resources::ResourcePool;
 use super::task::BayTask;
+use crate::approval::ApprovalId;
 use crate::clock::Clock;
 use crate::event::{EventKind, Mac, RunId};
 use crate::journal::{Journal, JournalError, PlanRecord, Share};
@@ -48,13 +50,15 @@ pub async fn start(
     let plan = Arc::clone(&request.plan);
     let images = prepare(&plan).await?;
     let passed = passed_units(journal, &plan).await?;
+    // The last thing before the beginning: what is used up here is used up.
+    let approval = permission::of_run(&request, journal, clock.as_ref()).await?;
     let run = journal.next_run();
     let share = share(journal, &plan, run, passed)?;
     journal
         .store_plan(clock.now(), PlanRecord::of(&plan, &request.station))
         .await?;
     let events = journal.subscribe();
-    let mut record = Record::new(journal.clone(), clock, run);
+    let mut record = Record::new(journal.clone(), Arc::clone(&clock), run);
     record.add(run_started(&request));
     record.flush().await?;
     let (progress, pens) = ProgressBoard::new(request.bays.len());
@@ -62,7 +66,12 @@ pub async fn start(
     let (tell, messages) = mpsc::channel(MESSAGES);
     let gate = Gate::new(plan.contents().run.mode, request.bays.len(), request.units);
     let bays = request.bays.clone();
-    let context = Arc::new(context(request, run, images));
+    let means = Means {
+        journal: journal.clone(),
+        approval,
+        clock,
+    };
+    let context = Arc::new(context(request, run, images, means));
     let mut tasks = JoinSet::new();
     let mut seats = Vec::with_capacity(bays.len());
     for ((index, bay), progress) in bays.into_iter().enumerate().zip(pens) {
@@ -110,7 +119,14 @@ fn run_started(request: &RunRequest) -> EventKind {
     }
 }
 
-fn context(request: RunRequest, run: RunId, images: Vec<ReadyImage>) -> RunContext {
+/// What a run works with, beside what it was asked for.
+struct Means {
+    journal: Journal,
+    approval: Option<ApprovalId>,
+    clock: Arc<dyn Clock>,
+}
+
+fn context(request: RunRequest, run: RunId, images: Vec<ReadyImage>, means: Means) -> RunContext {
     let contents = request.plan.contents();
     RunContext {
         run,
@@ -124,6 +140,11 @@ fn context(request: RunRequest, run: RunId, images: Vec<ReadyImage>) -> RunConte
         lot: request.lot,
         operator: request.operator,
         once: request.once,
+        journal: means.journal,
+        keys: request.keys,
+        approval: means.approval,
+        ciphertexts: Ciphertexts::default(),
+        clock: means.clock,
         stop: CancellationToken::new(),
         lost: CancellationToken::new(),
         plan: request.plan,

@@ -6,7 +6,11 @@
 )]
 
 mod actions;
+mod cuts;
+mod fuses;
+mod leave;
 mod limits;
+mod plant;
 mod policy;
 mod room;
 mod safety;

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::attempt::Attempt;
 use super::chip::Contact;
 use super::message::{Admission, Message, UnitSeen};
-use crate::event::Serial;
+use crate::event::{Mac, Serial};
 use crate::journal::Claim;
 use crate::outcome::{Failure, FailureClass};
 
@@ -24,6 +24,13 @@ pub(super) struct KnownUnit {
     serial: Option<Serial>,
 }
 
+impl KnownUnit {
+    /// Whether it passed before and is only to be verified.
+    pub(super) fn is_verified_only(&self) -> bool {
+        self.treatment == Treatment::VerifyOnly
+    }
+}
+
 /// What a unit was let in for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Treatment {
@@ -36,13 +43,24 @@ enum Treatment {
 impl Attempt<'_> {
     /// Makes sure that the loader of this attempt's chip listens.
     pub(super) async fn contact(&mut self) -> Result<(), Failure> {
-        let contact = self
+        let connected = self
             .chip
             .connect(&self.bay.connector, &self.bay.connect)
-            .await?;
+            .await;
+        let contact = match connected {
+            Ok(contact) => contact,
+            // A chip whose last pulse closed its loader does not answer at all.
+            Err(failure) if failure.class == FailureClass::Contact && self.unit.is_none() => {
+                return Err(self.nameless(None, failure).await);
+            }
+            Err(failure) => return Err(failure),
+        };
         // A unit that was turned away is still unknown: whatever comes next asks again.
         if contact == Contact::Fresh || self.unit.is_none() {
             self.meet().await?;
+        }
+        if self.unsettled {
+            self.settle().await?;
         }
         // Whenever it is contacted: a check that failed once must not be passed by a second try.
         self.check_revision()
@@ -51,7 +69,7 @@ impl Attempt<'_> {
     /// Whether the unit passed before and is only to be verified.
     pub(super) fn is_verified_only(&self) -> bool {
         let unit = self.unit.as_ref();
-        unit.is_some_and(|unit| unit.treatment == Treatment::VerifyOnly)
+        unit.is_some_and(KnownUnit::is_verified_only)
     }
 
     /// Whether the unit was found to be none that the recipe is for.
@@ -92,15 +110,34 @@ impl Attempt<'_> {
         ))
     }
 
+    /// Whether the unit is known, and its chip is of this kind.
+    fn is_still(&self, chip: &str) -> bool {
+        self.unit.is_some() && self.values.get("chip") == Some(chip)
+    }
+
     /// Learns who the chip is, or checks that it is still the same.
     async fn meet(&mut self) -> Result<(), Failure> {
         let identity = self.chip.session()?.identity();
         let (Some(mac), Some(revision)) = (identity.mac, identity.revision) else {
-            return Err(Failure::new(
+            let chip = identity.chip.name().to_owned();
+            let security = identity.security;
+            // The chip that this attempt has closed, on a board that has not moved since.
+            if self.board_is_the_same() && self.is_still(&chip) {
+                if self.closed {
+                    return Ok(());
+                }
+                if let Some(security) = security
+                    && self.settle_closed(&security).await?
+                {
+                    return Ok(());
+                }
+            }
+            let failure = Failure::new(
                 FailureClass::Limit,
                 "secure-download",
                 "only secure download mode is left: the chip does not say who it is",
-            ));
+            );
+            return Err(self.nameless(Some(chip), failure).await);
         };
         let seen = UnitSeen {
             mac: mac.to_string(),
@@ -131,9 +168,9 @@ impl Attempt<'_> {
                 reply,
             })
             .await;
-        let treatment = match answer.await {
-            Ok(Admission::Proceed) => Treatment::Whole,
-            Ok(Admission::VerifyOnly) => Treatment::VerifyOnly,
+        let (treatment, unsettled) = match answer.await {
+            Ok(Admission::Proceed { unsettled }) => (Treatment::Whole, unsettled),
+            Ok(Admission::VerifyOnly { unsettled }) => (Treatment::VerifyOnly, unsettled),
             Ok(Admission::TurnedAway(failure)) => return Err(failure),
             Err(_) => return Err(Failure::journal_lost()),
         };
@@ -143,8 +180,14 @@ impl Attempt<'_> {
             foreign: false,
             serial: None,
         });
+        self.unsettled = unsettled;
         self.stays();
         Ok(())
+    }
+
+    /// The unit's MAC, once it said so.
+    pub(super) fn mac(&self) -> Option<Mac> {
+        self.unit.as_ref().map(|unit| Mac::new(unit.mac.as_str()))
     }
 
     /// Makes sure that the unit has its serial number, if the plan gives it one. Comes after

@@ -20,6 +20,8 @@ pub struct Segment {
 pub enum Finding {
     /// There is no bootloader, but this word.
     NoBootloader(u32),
+    /// Secure boot does not start the bootloader.
+    Untrusted,
     /// The bootloader runs and finds no partition table.
     NoPartitionTable {
         /// What the ROM loaded.
@@ -64,7 +66,7 @@ impl Finding {
     #[must_use]
     pub fn loaded(&self) -> (&[Segment], u32) {
         match self {
-            Self::NoBootloader(_) => (&[], 0),
+            Self::NoBootloader(_) | Self::Untrusted => (&[], 0),
             Self::NoPartitionTable { bootloader, .. }
             | Self::NoApplication { bootloader }
             | Self::BadApplication { bootloader, .. }

@@ -133,7 +133,8 @@ fn ordinary_revision(chip: Chip) -> Revision {
     }
 }
 
-fn ordinary_crystal(chip: Chip) -> u8 {
+/// The crystal that boards with this chip have.
+pub(crate) fn ordinary_crystal(chip: Chip) -> u8 {
     match chip.spec().crystal {
         Crystal::Fixed(mhz) => mhz,
         Crystal::UartDivider { typical_mhz, .. } => typical_mhz,

@@ -15,8 +15,8 @@ use super::registers::{Registers, Surroundings};
 use super::spi::SpiController;
 use super::startup::BootStep;
 use crate::boot::ResetReason;
-use crate::efuse::EfuseArray;
-use crate::fault::{ByteLottery, Stream, distance, stream};
+use crate::efuse::{EfuseArray, FuseMake};
+use crate::fault::{ByteLottery, PowerLoss, Stream, distance, stream};
 use crate::nor::NorFlash;
 use crate::wire::{Line, Nanos, USB_RATE, Wire};
 
@@ -78,13 +78,9 @@ impl VirtualChip {
         for sector in &faults.stuck_sectors {
             flash.stick(*sector);
         }
-        let mut efuse = EfuseArray::factory(config.chip, config.mac, config.revision, config.unit);
-        if config.secure_download {
-            // The ESP32 has no such fuse and stays open.
-            let _ = efuse.image_mut().write(FieldName::SecureDownload, 1);
-        }
         let jedec = faults.flash_jedec.unwrap_or(config.flash_jedec);
         let seed = config.seed ^ config.unit.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let efuse = fuses(&config, seed);
         let mut luck = stream(seed, Stream::Chip);
         let next_reset = distance(&mut luck, faults.reset_per_million).saturating_add(1);
         let application: Box<dyn Application> = match &config.app {
@@ -182,6 +178,27 @@ impl VirtualChip {
         &mut self.efuse
     }
 
+    /// Bytes that the chip has received since it was made.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Makes the supply fail once more, as `loss` says; what it counts is counted from now on.
+    pub fn fail_supply_next(&mut self, loss: PowerLoss) {
+        let from = |count: Option<u64>, done: u64| count.map(|count| count.saturating_add(done));
+        let loss = PowerLoss {
+            at_byte: from(loss.at_byte, self.received),
+            at_program: from(loss.at_program, self.programs),
+            at_erase: from(loss.at_erase, self.erases),
+            at_pulse: from(loss.at_pulse, self.efuse.pulses()),
+            ..loss
+        };
+        self.efuse.arm(Some(&loss));
+        self.config.faults.power_loss = Some(loss);
+        self.supply_failed = false;
+    }
+
     /// Page programs and erases that the flash has done since the chip was made.
     #[must_use]
     pub fn flash_operations(&self) -> (u64, u64) {
@@ -204,11 +221,34 @@ impl VirtualChip {
         if self.is_usb() { USB_RATE } else { self.baud }
     }
 
-    pub(super) fn surroundings(&self) -> Surroundings {
+    pub(super) fn surroundings(&self, now: Nanos) -> Surroundings {
         Surroundings {
+            now,
             baud: self.baud,
             crystal_mhz: self.config.crystal_mhz,
             strapped_download: self.pins.sampled_download,
         }
     }
+}
+
+/// The fuses of a new board.
+fn fuses(config: &ChipConfig, seed: u64) -> EfuseArray {
+    let mut efuse = EfuseArray::make(FuseMake {
+        chip: config.chip,
+        revision: config.revision,
+        mac: config.mac,
+        crystal_mhz: config.crystal_mhz,
+        timed: config.wire == Wire::On,
+        faults: config.faults.fuses.clone(),
+        unit: config.unit,
+        seed,
+    });
+    efuse.arm(config.faults.power_loss.as_ref());
+    if config.secure_download {
+        // The ESP32 has no such fuse and stays open.
+        efuse.edit(|image| {
+            let _ = image.write(FieldName::SecureDownload, 1);
+        });
+    }
+    efuse
 }

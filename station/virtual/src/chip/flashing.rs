@@ -77,16 +77,16 @@ impl VirtualChip {
     ) -> Result<Answer, Refusal> {
         let dialect = self.dialect();
         self.loader.write = None;
-        if begin.encrypt == Some(true) {
-            // Encryption by the chip is not modelled; a chip without a key refuses it too.
-            return Err(Refusal::Spi);
-        }
+        let key = match begin.encrypt {
+            Some(true) => Some(self.key_for_write(begin.offset)?),
+            Some(false) | None => None,
+        };
         if dialect == Dialect::Stub {
             if begin.block_size > LARGEST_BLOCK {
                 return Err(Refusal::BlockSize);
             }
             let session = WriteSession::lazy(begin.offset, begin.erase_size, compressed);
-            self.loader.write = Some(session);
+            self.loader.write = Some(session.encrypted(key));
             return Ok(Answer::done());
         }
         if begin.encrypt.is_some() != self.spec.begin_has_encrypt_word(Dialect::Rom) {
@@ -97,7 +97,8 @@ impl VirtualChip {
         let blocks = begin.blocks.saturating_mul(begin.block_size);
         let area = if compressed { begin.erase_size } else { blocks };
         let area = area.min(self.flash.size().saturating_sub(begin.offset));
-        self.loader.write = Some(WriteSession::erased(begin.offset, area, compressed));
+        let session = WriteSession::erased(begin.offset, area, compressed);
+        self.loader.write = Some(session.encrypted(key));
         if begin.erase_size == 0 {
             return Ok(Answer::done());
         }
@@ -295,7 +296,7 @@ impl VirtualChip {
                 }
                 if let Some(session) = &mut self.loader.write {
                     // A range that leaves the flash was refused before the page was begun.
-                    let _ = self.flash.program(address, session.page(length));
+                    let _ = self.flash.program(address, &session.page(length));
                     session.page_done(length);
                 }
             }
@@ -399,7 +400,7 @@ impl VirtualChip {
     /// Programs only the first `length` bytes of the page that was under way.
     fn break_page(&mut self, address: u32, length: usize) {
         if let Some(session) = &self.loader.write {
-            let _ = self.flash.program(address, session.page(length));
+            let _ = self.flash.program(address, &session.page(length));
         }
     }
 

@@ -75,7 +75,16 @@ impl VirtualChip {
             return;
         }
         let outcome = self.execute(now, &request);
-        self.answer(now, opcode as u8, outcome);
+        // A ROM looks at its fuses after every command and gives up when it may go on no longer;
+        // the one of the ESP32 looks at resets only.
+        let may_go_on = self.mode != Mode::Rom
+            || self.config.chip == Chip::Esp32
+            || !self.download_is_disabled();
+        if may_go_on {
+            self.answer(now, opcode as u8, outcome);
+        } else {
+            self.mode = Mode::BootFailed;
+        }
     }
 
     /// A READ_FLASH_SLOW with the four words of READ_FLASH, cut to the two that a ROM looks at:
@@ -190,7 +199,7 @@ impl VirtualChip {
         let dialect = self.dialect();
         match *request {
             Request::ReadReg { address } => {
-                Ok(Answer::Now(self.read_register(address), Vec::new()))
+                Ok(Answer::Now(self.read_register(now, address), Vec::new()))
             }
             Request::SpiAttach { legacy, .. } => {
                 let fits = legacy.is_some() == (dialect == Dialect::Rom);
@@ -204,7 +213,7 @@ impl VirtualChip {
             Request::GetSecurityInfo => Ok(Answer::Now(0, self.security_info())),
             Request::MemBegin(ref begin) => self.loader.ram.begin(begin).map(|()| Answer::done()),
             Request::MemData(ref block) => self.loader.ram.data(block).map(|()| Answer::done()),
-            Request::MemEnd { stay, entry } => Ok(self.mem_end(now, stay, entry)),
+            Request::MemEnd { stay, entry } => self.mem_end(now, stay, entry),
             Request::FlashBegin(ref begin) => self.flash_begin(now, begin, false),
             Request::FlashDeflBegin(ref begin) => self.flash_begin(now, begin, true),
             Request::FlashData(ref block) => self.flash_data(now, block, Opcode::FlashData),
@@ -231,10 +240,10 @@ impl VirtualChip {
         }
     }
 
-    pub(super) fn read_register(&self, address: u32) -> u32 {
+    pub(super) fn read_register(&self, now: Nanos, address: u32) -> u32 {
         self.loader.ram.word(address).unwrap_or_else(|| {
             self.registers
-                .read(address, &self.efuse, &self.surroundings())
+                .read(address, &self.efuse, &self.surroundings(now))
         })
     }
 
@@ -244,7 +253,7 @@ impl VirtualChip {
             if self.config.wire == Wire::On {
                 at = at.saturating_add(u64::from(write.delay_us) * 1000);
             }
-            let around = self.surroundings();
+            let around = self.surroundings(at);
             let effect = self.registers.write(
                 write.address,
                 write.value,
@@ -255,6 +264,10 @@ impl VirtualChip {
             );
             match effect {
                 Effect::None => {}
+                Effect::SupplyFails => {
+                    self.fail_supply(at);
+                    return Answer::Silence;
+                }
                 Effect::WatchdogOff => self.watchdog = None,
                 Effect::WatchdogArmed(after) => self.watchdog = Some(at.saturating_add(after)),
             }

@@ -6,6 +6,7 @@
 
 use station_esp::Chip;
 use station_esp::command::{DataBlock, MemBegin, Opcode, STUB_GREETING};
+use station_esp::efuse::FieldName;
 use station_esp::loader::stubs;
 
 use super::answer::{Answer, Refusal};
@@ -126,10 +127,20 @@ impl Ram {
 }
 
 impl VirtualChip {
-    pub(super) fn mem_end(&mut self, now: Nanos, stay: bool, entry: u32) -> Answer {
+    pub(super) fn mem_end(
+        &mut self,
+        now: Nanos,
+        stay: bool,
+        entry: u32,
+    ) -> Result<Answer, Refusal> {
         self.loader.ram.open = false;
         if stay {
-            return Answer::done();
+            return Ok(Answer::done());
+        }
+        // These two ROMs start nothing from RAM under secure boot (esptool, `run_stub`).
+        let strict = matches!(self.config.chip, Chip::Esp32S3 | Chip::Esp32C3);
+        if strict && self.efuse.flag(FieldName::SecureBoot) {
+            return Err(Refusal::NotBegun);
         }
         self.answer(now, Opcode::MemEnd as u8, Ok(Answer::done()));
         if self.loader.ram.is_stub(self.config.chip, entry) {
@@ -144,7 +155,7 @@ impl VirtualChip {
             );
             self.say(now, text.into_bytes());
         }
-        Answer::Silence
+        Ok(Answer::Silence)
     }
 
     /// The stub takes over and greets.
@@ -160,6 +171,6 @@ impl VirtualChip {
             && self
                 .loader
                 .ram
-                .is_stub(self.config.chip, self.read_register(S3_READ_HOOK))
+                .is_stub(self.config.chip, self.read_register(self.now, S3_READ_HOOK))
     }
 }

@@ -8,6 +8,7 @@ mod answer;
 mod application;
 mod config;
 mod core;
+mod encryption;
 mod flashing;
 mod loader;
 mod memory;
@@ -19,6 +20,7 @@ mod snapshot;
 mod spi;
 mod startup;
 mod stream;
+mod trust;
 mod write;
 
 #[cfg(test)]
@@ -26,6 +28,7 @@ mod tests;
 
 pub use self::core::VirtualChip;
 pub use application::{Application, BoardFacts, DefaultApplication};
+pub(crate) use config::ordinary_crystal;
 pub use config::{ChipConfig, Port, RefusalStyle};
 pub use mode::Mode;
 pub use snapshot::SnapshotError;

@@ -143,7 +143,7 @@ impl VirtualChip {
         self.decoder.clear();
         self.loader = super::loader::Loader::default();
         self.registers.reset();
-        self.efuse.reset();
+        self.efuse.reset(now);
         self.boot = None;
         self.watchdog = None;
         self.cpu_free = now;

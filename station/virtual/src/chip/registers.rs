@@ -9,8 +9,9 @@ use station_esp::Chip;
 use station_esp::chip::{ChipSpec, Crystal, WatchdogRegisters};
 
 use super::spi::SpiController;
-use crate::efuse::EfuseArray;
+use crate::efuse::{EfuseArray, Wrote};
 use crate::nor::NorFlash;
+use crate::wire::Nanos;
 
 /// Most written words of unknown meaning that are remembered.
 const MOST_WORDS: usize = 4096;
@@ -30,11 +31,15 @@ pub(super) enum Effect {
     WatchdogArmed(u64),
     /// The watchdog is off.
     WatchdogOff,
+    /// The supply fails in the pulse that the write started.
+    SupplyFails,
 }
 
 /// What registers show of the rest of the chip.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Surroundings {
+    /// The moment.
+    pub(super) now: Nanos,
     /// Rate of the console in baud.
     pub(super) baud: u32,
     /// Frequency of the crystal in MHz.
@@ -70,7 +75,7 @@ impl Registers {
         if let Some(value) = self.spi.read(address) {
             return value;
         }
-        if let Some(value) = efuse.read(address) {
+        if let Some(value) = efuse.read(address, around.now) {
             return value;
         }
         if let Some(value) = self.words.get(&address) {
@@ -128,8 +133,13 @@ impl Registers {
         } else {
             (self.read(address, efuse, around) & !mask) | (value & mask)
         };
-        if self.spi.write(address, value, flash) || efuse.write(address, value) {
+        if self.spi.write(address, value, flash) {
             return Effect::None;
+        }
+        match efuse.write(address, value, around.now) {
+            Wrote::Elsewhere => {}
+            Wrote::Done => return Effect::None,
+            Wrote::SupplyFails => return Effect::SupplyFails,
         }
         if self.words.len() < MOST_WORDS || self.words.contains_key(&address) {
             self.words.insert(address, value);

@@ -280,13 +280,14 @@ impl VirtualChip {
 
     /// The supply fails as the faults say, once in the life of the chip.
     pub(super) fn fail_supply(&mut self, at: Nanos) {
-        let Some(loss) = self.config.faults.power_loss.clone() else {
+        let Some(loss) = self.config.faults.power_loss else {
             return;
         };
         if self.supply_failed {
             return;
         }
         self.supply_failed = true;
+        self.efuse.arm(None);
         self.lose_power(at);
         let dark = match (loss.brownout, loss.back_after_ms) {
             (true, None) => Some(DIP),

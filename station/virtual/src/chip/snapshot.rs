@@ -3,13 +3,23 @@
 //! Invariants: a snapshot holds only sectors that were written; restoring checks everything before
 //! it changes anything.
 //!
-//! Layout, little-endian: `VCHIP001`, flash size, number of fuse words, the words, number of
-//! sectors, and for each its number and 4096 bytes.
+//! Layout, little-endian: `VCHIP002`, the chip's image id, flash size, number of fuse words, the
+//! words (every bit of every block, check words included), number of sectors, and for each its
+//! number and 4096 bytes. `VCHIP001`, without the image id and with the readable words alone, is
+//! still understood.
 
 use super::core::VirtualChip;
 use crate::nor::{NorFlash, SECTOR};
 
-const MAGIC: &[u8; 8] = b"VCHIP001";
+const MAGIC: &[u8; 8] = b"VCHIP002";
+/// What snapshots began with when fuses could not be burned.
+const OLD_MAGIC: &[u8; 8] = b"VCHIP001";
+
+/// More fuse words than any chip has.
+const MOST_WORDS: usize = 1024;
+const OTHER_FUSES: SnapshotError = SnapshotError::OtherBoard {
+    what: "number of fuses",
+};
 
 /// Why a snapshot was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +76,7 @@ impl<'a> Cursor<'a> {
 }
 
 impl VirtualChip {
-    /// The readable fuse words, little-endian, block by block.
+    /// Every fuse, check words included, little-endian, block by block.
     #[must_use]
     pub fn efuse_bytes(&self) -> Vec<u8> {
         self.efuse
@@ -82,13 +92,10 @@ impl VirtualChip {
     /// The bytes are those of another chip; nothing changes then.
     pub fn restore_efuse(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
         let (words, rest) = bytes.as_chunks::<4>();
-        if !rest.is_empty() || words.len() != self.efuse.words().len() {
-            return Err(SnapshotError::OtherBoard {
-                what: "number of fuses",
-            });
-        }
         let words: Vec<u32> = words.iter().map(|word| u32::from_le_bytes(*word)).collect();
-        self.efuse.set_words(&words);
+        if !rest.is_empty() || !self.efuse.set_words(&words) {
+            return Err(OTHER_FUSES);
+        }
         Ok(())
     }
 
@@ -99,6 +106,7 @@ impl VirtualChip {
         let sectors: Vec<_> = self.flash.written().collect();
         let mut out = MAGIC.to_vec();
         let word = |value: u32, out: &mut Vec<u8>| out.extend_from_slice(&value.to_le_bytes());
+        word(self.spec.image_id.into(), &mut out);
         word(self.flash.size(), &mut out);
         word(words.len() as u32, &mut out);
         for value in words {
@@ -118,21 +126,27 @@ impl VirtualChip {
     /// The bytes are damaged or belong to a board of another make; nothing changes then.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
         let mut cursor = Cursor { bytes, at: 0 };
-        if cursor.take(MAGIC.len())? != MAGIC {
+        let magic = cursor.take(MAGIC.len())?;
+        if magic != MAGIC && magic != OLD_MAGIC {
             return Err(SnapshotError::Damaged(0));
+        }
+        if magic == MAGIC && cursor.word()? != u32::from(self.spec.image_id) {
+            return Err(SnapshotError::OtherBoard { what: "chip" });
         }
         if cursor.word()? != self.flash.size() {
             return Err(SnapshotError::OtherBoard { what: "flash size" });
         }
         let count = cursor.word()? as usize;
-        if count != self.efuse.words().len() {
-            return Err(SnapshotError::OtherBoard {
-                what: "number of fuses",
-            });
+        if count > MOST_WORDS {
+            return Err(SnapshotError::Damaged(cursor.at));
         }
         let words = (0..count)
             .map(|_| cursor.word())
             .collect::<Result<Vec<_>, _>>()?;
+        let mut efuse = self.efuse.clone();
+        if !efuse.set_words(&words) {
+            return Err(OTHER_FUSES);
+        }
         let mut flash = NorFlash::new(self.flash.size());
         for _ in 0..cursor.word()? {
             let at = cursor.at;
@@ -152,7 +166,7 @@ impl VirtualChip {
             flash.stick(*sector);
         }
         self.flash = flash;
-        self.efuse.set_words(&words);
+        self.efuse = efuse;
         Ok(())
     }
 }

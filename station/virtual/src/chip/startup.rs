@@ -3,6 +3,9 @@
 //! Invariants: every restart samples the boot pin once; a boot that fails starts over, but never
 //! more often than once a second; bytes that arrive while nobody listens are lost.
 
+use station_esp::Chip;
+use station_esp::efuse::FieldName;
+
 use super::application::BoardFacts;
 use super::core::{ROM_BAUD, VirtualChip};
 use super::mode::Mode;
@@ -86,19 +89,64 @@ impl VirtualChip {
 
     fn rom_speaks(&mut self, now: Nanos, reason: ResetReason, download: bool) {
         let chip = self.config.chip;
-        self.say(now, boot::rom_log(chip, reason, download).into_bytes());
+        let waits = download && !self.download_is_disabled();
+        self.say(
+            now,
+            boot::rom_log(chip, reason, download, waits).into_bytes(),
+        );
+        if download && self.download_is_disabled() {
+            self.say(now, boot::download_disabled_log(chip).as_bytes().to_vec());
+            self.mode = Mode::BootFailed;
+            return;
+        }
         if download {
             self.mode = Mode::Rom;
             return;
         }
-        let finding = boot::examine(&self.flash, chip, self.config.revision);
-        if let Finding::NoBootloader(word) = finding {
-            self.say(now, boot::no_bootloader_log(word).into_bytes());
+        let (finding, revoked) = self.look_for_application();
+        self.revoke(&revoked);
+        self.say(now, boot::verdict_log(&finding).into_bytes());
+        if matches!(finding, Finding::NoBootloader(_) | Finding::Untrusted) {
             self.fail(now);
             return;
         }
         let next = self.after(self.outbound.free_at().max(now), LOADER_START);
         self.boot = Some((next, BootStep::Bootloader(finding)));
+    }
+
+    /// What the boot leads to, and the digest slots it revokes on the way.
+    fn look_for_application(&self) -> (Finding, Vec<usize>) {
+        let decrypted = self.decrypted_flash();
+        let flash = decrypted.as_ref().unwrap_or(&self.flash);
+        let finding = boot::examine(flash, self.config.chip, self.config.revision);
+        if matches!(finding, Finding::NoBootloader(_)) {
+            return (finding, Vec::new());
+        }
+        if let Err(revoked) = self.trusts(flash, self.spec.bootloader_offset) {
+            return (Finding::Untrusted, revoked);
+        }
+        if !self.trusts_digest(flash) {
+            return (Finding::Untrusted, Vec::new());
+        }
+        match finding {
+            Finding::Application { bootloader, at } => match self.trusts(flash, at) {
+                Ok(()) => (Finding::Application { bootloader, at }, Vec::new()),
+                Err(revoked) => {
+                    let reason = "its signature is not trusted".to_owned();
+                    let bad = Finding::BadApplication {
+                        bootloader,
+                        at,
+                        reason,
+                    };
+                    (bad, revoked)
+                }
+            },
+            Finding::NoBootloader(_)
+            | Finding::Untrusted
+            | Finding::NoPartitionTable { .. }
+            | Finding::NoApplication { .. }
+            | Finding::BadApplication { .. } => (finding, Vec::new()),
+        }
     }
 
     fn bootloader_speaks(&mut self, now: Nanos, finding: &Finding) {
@@ -115,17 +163,24 @@ impl VirtualChip {
         self.boot = Some((next, BootStep::Application));
     }
 
+    /// Whether the fuses switch the loader off. An ESP32 has the fuse from revision 3 on.
+    pub(super) fn download_is_disabled(&self) -> bool {
+        let knows = self.config.chip != Chip::Esp32 || self.config.revision.major >= 3;
+        knows && self.efuse.flag(FieldName::DisableDownload)
+    }
+
     fn fail(&mut self, now: Nanos) {
         self.mode = Mode::BootFailed;
         self.boot = Some((now.saturating_add(RETRY), BootStep::Again));
     }
 
     fn start_application(&mut self, now: Nanos) {
+        let decrypted = self.decrypted_flash();
         let facts = BoardFacts {
             chip: self.config.chip,
             revision: self.config.revision,
             mac: self.efuse.image().mac(),
-            flash: &self.flash,
+            flash: decrypted.as_ref().unwrap_or(&self.flash),
         };
         self.baud = self.application.baud();
         self.application.start(now, &facts);

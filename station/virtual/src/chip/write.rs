@@ -4,9 +4,13 @@
 //! bytes or one plain block; every operation is chosen from the state of the flash at that moment,
 //! takes its own time, and is applied only when that time is over.
 
+use std::borrow::Cow;
+
 use flate2::{Decompress, FlushDecompress, Status};
+use station_esp::secure::encryption::FlashKey;
 
 use super::answer::Refusal;
+use super::encryption::encrypted;
 use crate::nor::{BLOCK, EraseUnit, FlashTiming, NorFlash, PAGE, SECTOR};
 use crate::wire::Nanos;
 
@@ -47,6 +51,8 @@ pub(super) struct WriteSession {
     window: Vec<u8>,
     programmed: usize,
     flushing: bool,
+    /// What the chip encrypts with on the way.
+    key: Option<FlashKey>,
 }
 
 impl WriteSession {
@@ -73,7 +79,14 @@ impl WriteSession {
             window: Vec::new(),
             programmed: 0,
             flushing: false,
+            key: None,
         }
+    }
+
+    /// The same write, encrypted by the chip.
+    pub(super) fn encrypted(mut self, key: Option<FlashKey>) -> Self {
+        self.key = key;
+        self
     }
 
     /// Whether FLASH_DEFL_DATA is what continues this write.
@@ -216,10 +229,13 @@ impl WriteSession {
     }
 
     /// The bytes that a page operation is about to program.
-    pub(super) fn page(&self, length: usize) -> &[u8] {
-        self.window
-            .get(self.programmed..self.programmed + length)
-            .unwrap_or(&[])
+    pub(super) fn page(&self, length: usize) -> Cow<'_, [u8]> {
+        let plain = self.window.get(self.programmed..self.programmed + length);
+        let plain = plain.unwrap_or(&[]);
+        match &self.key {
+            Some(key) if !plain.is_empty() => Cow::Owned(encrypted(key, self.at, plain)),
+            Some(_) | None => Cow::Borrowed(plain),
+        }
     }
 
     /// A page operation has finished.
@@ -294,7 +310,7 @@ mod tests {
             took += time;
             match operation {
                 Operation::Page { at, length } => {
-                    flash.program(at, session.page(length)).unwrap();
+                    flash.program(at, &session.page(length)).unwrap();
                     session.page_done(length);
                 }
                 Operation::Erase { at, unit } => flash.erase(at, unit).unwrap(),

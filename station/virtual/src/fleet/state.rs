@@ -66,7 +66,8 @@ struct Card {
     chip: String,
     unit: u64,
     mac: String,
-    /// The words of all fuse blocks, in hexadecimal.
+    /// Every fuse of every block, check words included, in hexadecimal; the readable words alone in
+    /// older cards.
     efuse: String,
 }
 
@@ -121,10 +122,9 @@ impl StateDir {
             .map_err(|_| foreign("no MAC address".to_owned()))?;
         let mut chip = VirtualChip::new(board);
         let fuses = words(&card.efuse).ok_or_else(|| foreign("no fuses".to_owned()))?;
-        if fuses.len() != chip.efuse().words().len() {
+        if !chip.efuse_mut().set_words(&fuses) {
             return Err(foreign(format!("{} words of fuses", fuses.len())));
         }
-        chip.efuse_mut().set_words(&fuses);
         let path = self.path(bay, "flash");
         if let Some(bytes) = read_whole(&path, u64::from(chip.flash().size()))? {
             chip.flash_mut()

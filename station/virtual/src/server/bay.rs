@@ -287,6 +287,23 @@ impl Bay {
         chip
     }
 
+    /// Takes the board out and puts it back.
+    pub(super) fn reseat(&mut self) -> bool {
+        let strapped = self.strapped;
+        let chip = self.remove();
+        let there = chip.is_some();
+        if let Some(chip) = chip {
+            self.insert(chip, strapped);
+        }
+        there
+    }
+
+    /// The chip in the bay, to be changed behind its back.
+    pub(super) fn chip_mut(&mut self) -> Option<&mut VirtualChip> {
+        self.activity += 1;
+        self.chip.as_mut()
+    }
+
     /// Attaches a host in the place of an earlier one of its kind.
     pub(super) fn attach(&mut self, host: Box<dyn Host>) {
         self.hosts.attach(host);

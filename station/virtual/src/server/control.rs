@@ -157,6 +157,28 @@ impl Control {
         self.order(move |bay| look(bay.chip())).await
     }
 
+    /// Changes the chip in the bay behind its back: its fuses, its flash, its faults.
+    ///
+    /// # Errors
+    ///
+    /// The bay has ended.
+    pub async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(Option<&mut VirtualChip>) -> T + Send + 'static,
+    ) -> Result<T, BayGone> {
+        self.order(move |bay| change(bay.chip_mut())).await
+    }
+
+    /// Takes the board out of the bay and puts the same one back: it starts from power-on, strapped
+    /// as before, and counts as another board that was seen. False when there is none.
+    ///
+    /// # Errors
+    ///
+    /// The bay has ended.
+    pub async fn reseat(&self) -> Result<bool, BayGone> {
+        self.order(Bay::reseat).await
+    }
+
     /// A count that goes up whenever the board may have been changed from outside.
     pub(crate) async fn activity(&self) -> Result<u64, BayGone> {
         self.order(|bay| bay.activity()).await

@@ -5,7 +5,7 @@
 //! taken effect.
 //!
 //! Lines: `reset`, `reset download`, `power on|off`, `lines dtr=0 rts=1`, `baud N`, `state`,
-//! `replace [UNIT]`, `insert [UNIT]`, `remove`, `reenumerate`.
+//! `replace [UNIT]`, `insert [UNIT]`, `remove`, `reseat`, `reenumerate`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -163,11 +163,16 @@ async fn obey(line: &str, control: &Control, boards: &dyn Boards) -> Result<Stri
             control.insert(chip, strapped).await.map_err(gone)?;
         }
         ["remove"] => drop(control.remove().await.map_err(gone)?),
+        ["reseat"] => {
+            if !control.reseat().await.map_err(gone)? {
+                return Err("there is no board".to_owned());
+            }
+        }
         ["reenumerate"] => control.reenumerate().await.map_err(gone)?,
         _ => {
             return Err("unknown line; known are: reset [download], power on|off, \
                         lines dtr=0|1 rts=0|1, baud N, state, replace [UNIT], insert [UNIT], \
-                        remove, reenumerate"
+                        remove, reseat, reenumerate"
                 .to_owned());
         }
     }

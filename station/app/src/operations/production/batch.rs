@@ -37,6 +37,10 @@ pub struct BatchParameters {
     #[arg(long)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<String>,
+    /// Approval of one run of exactly this plan (plan:HEX), if it does what cannot be undone
+    #[arg(long, value_name = "ID")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<String>,
 }
 
 /// The order that parameters of `esp_batch_program` make.
@@ -48,6 +52,7 @@ fn batch_order(parameters: BatchParameters) -> RunOrder {
         lot: parameters.lot,
         operator: parameters.operator,
         units: parameters.units,
+        approval: parameters.approval,
     }
 }
 
@@ -60,6 +65,8 @@ pub struct StartedView {
     pub plan: String,
     /// Its bays
     pub bays: Vec<String>,
+    /// Whether it is a rehearsal: every board is virtual, and nothing is burned into a chip
+    pub rehearsal: bool,
 }
 
 /// `esp_batch_program`.
@@ -74,7 +81,8 @@ impl Operation for BatchProgram {
         command: &["run"],
         title: "Run a recipe on many bays",
         summary: "Compiles a recipe and runs it on bays, real or virtual. Over MCP it returns the run's number at once: follow it \
-                  with run_status and run_events, end it with run_cancel. The CLI stays until the run has ended.",
+                  with run_status and run_events, end it with run_cancel. The CLI stays until the run has ended. A plan that does \
+                  what cannot be undone needs a release and an approval, unless every board is virtual.",
         effect: Effect::Irreversible,
         idempotent: false,
     };
@@ -90,13 +98,14 @@ impl Operation for BatchProgram {
             call,
             "starting",
             None,
-            station.start_run(batch_order(parameters)),
+            station.start_run(batch_order(parameters), call),
         )
         .await?;
         Ok(StartedView {
             run: run.id.0,
             plan: run.plan.id().to_string(),
             bays: run.bays.iter().map(ToString::to_string).collect(),
+            rehearsal: run.rehearsal,
         })
     }
 }

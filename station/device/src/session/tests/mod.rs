@@ -2,9 +2,10 @@
 
 mod boot;
 mod connect;
+mod encrypted;
 mod faults;
 mod reading;
 mod returning;
-mod rig;
+pub(crate) mod rig;
 mod speed;
 mod writing;

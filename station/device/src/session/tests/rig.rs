@@ -17,8 +17,8 @@ use crate::reset::{NoReset, ResetTo};
 use crate::session::{ConnectOptions, Session};
 
 /// A bay with one board in it.
-pub(super) struct Bay {
-    pub(super) control: Control,
+pub(crate) struct Bay {
+    pub(crate) control: Control,
 }
 
 struct Board(Control);
@@ -53,25 +53,25 @@ impl BoardControl for OpenStrap {
 }
 
 impl Bay {
-    pub(super) fn new(config: ChipConfig) -> Self {
+    pub(crate) fn new(config: ChipConfig) -> Self {
         let (_, control) = server::memory::spawn(config);
         Self { control }
     }
 
     /// Opens the port; an earlier opening ends.
-    pub(super) async fn port(&self) -> Port {
+    pub(crate) async fn port(&self) -> Port {
         let (link, board) = self.link().await;
         Port::new(Box::new(link), Box::new(BoardReset::new(board)))
     }
 
     /// Opens the port without any means of reset.
-    pub(super) async fn port_without_reset(&self) -> Port {
+    pub(crate) async fn port_without_reset(&self) -> Port {
         let (link, _) = self.link().await;
         Port::new(Box::new(link), Box::new(NoReset))
     }
 
     /// Opens a port whose reset never pulls the boot pin.
-    pub(super) async fn port_with_open_strap(&self) -> Port {
+    pub(crate) async fn port_with_open_strap(&self) -> Port {
         let (link, board) = self.link().await;
         Port::new(
             Box::new(link),
@@ -85,17 +85,29 @@ impl Bay {
         (MemoryLink::new("virtual:1", stream, board.clone()), board)
     }
 
-    pub(super) async fn connect(&self, options: &ConnectOptions) -> Result<Session, DeviceError> {
+    pub(crate) async fn connect(&self, options: &ConnectOptions) -> Result<Session, DeviceError> {
         Session::connect(self.port().await, options).await
     }
 
     /// A connection by default options that must succeed.
-    pub(super) async fn session(&self) -> Session {
+    pub(crate) async fn session(&self) -> Session {
         self.connect(&ConnectOptions::default()).await.unwrap()
     }
 
+    /// Burns a field of one bit behind the chip's back.
+    pub(crate) async fn burn(&self, field: &'static str) {
+        let change = move |chip: Option<&mut station_virtual::VirtualChip>| {
+            let fuses = chip.unwrap().efuse_mut();
+            let part = fuses.map().field(field).unwrap().parts[0];
+            fuses.edit(|image| {
+                image.block_mut(part.block)[usize::from(part.bit / 32)] |= 1 << (part.bit % 32);
+            });
+        };
+        self.control.change(change).await.unwrap();
+    }
+
     /// What the flash holds.
-    pub(super) async fn flash(&self, offset: u32, length: usize) -> Vec<u8> {
+    pub(crate) async fn flash(&self, offset: u32, length: usize) -> Vec<u8> {
         let look = move |chip: Option<&station_virtual::VirtualChip>| {
             chip.unwrap().flash().bytes(offset, length as u32)
         };
@@ -104,12 +116,12 @@ impl Bay {
 }
 
 /// An ordinary board.
-pub(super) fn board(chip: Chip) -> ChipConfig {
+pub(crate) fn board(chip: Chip) -> ChipConfig {
     ChipConfig::new(chip, 1, 7)
 }
 
 /// An ordinary board whose bytes take time on the wire.
-pub(super) fn wired(chip: Chip) -> ChipConfig {
+pub(crate) fn wired(chip: Chip) -> ChipConfig {
     ChipConfig {
         wire: Wire::On,
         ..board(chip)
@@ -117,7 +129,7 @@ pub(super) fn wired(chip: Chip) -> ChipConfig {
 }
 
 /// Without the stub.
-pub(super) fn rom_only() -> ConnectOptions {
+pub(crate) fn rom_only() -> ConnectOptions {
     ConnectOptions {
         stub: false,
         ..ConnectOptions::default()
@@ -125,7 +137,7 @@ pub(super) fn rom_only() -> ConnectOptions {
 }
 
 /// Bytes that compress to about half, different for every seed.
-pub(super) fn half_compressible(length: usize, seed: u32) -> Vec<u8> {
+pub(crate) fn half_compressible(length: usize, seed: u32) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2_654_435_761) | 1;
     (0..length)
         .map(|at| {
@@ -140,13 +152,13 @@ pub(super) fn half_compressible(length: usize, seed: u32) -> Vec<u8> {
         .collect()
 }
 
-pub(super) fn prepared(offset: u32, bytes: &[u8]) -> Arc<PreparedImage> {
+pub(crate) fn prepared(offset: u32, bytes: &[u8]) -> Arc<PreparedImage> {
     PreparedImage::prepare("app", offset, Arc::from(bytes)).unwrap()
 }
 
 /// Everything a long operation told.
 #[derive(Default)]
-pub(super) struct Told(pub(super) Mutex<Vec<(String, u64)>>);
+pub(crate) struct Told(pub(super) Mutex<Vec<(String, u64)>>);
 
 impl ProgressSink for Told {
     fn progress(&self, phase: &str, done: u64, total: Option<u64>) {

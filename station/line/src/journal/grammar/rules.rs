@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Grammar;
 use super::open::{OpenAttempt, OpenRun};
-use crate::event::{AttemptId, Event, EventKind};
+use crate::event::{AttemptId, Event, EventKind, Mac};
 use crate::outcome::{Failure, Outcome, StepOutcome};
 
 /// The rule that is broken, if one is.
@@ -40,11 +40,25 @@ impl Grammar {
             | EventKind::SerialCommitted { .. } => self.check_unit(event),
             EventKind::SerialVoided { .. }
             | EventKind::OperationInvoked { .. }
-            | EventKind::Refused { .. } => match event.run {
+            | EventKind::Refused { .. }
+            | EventKind::ApprovalUsed { .. } => match event.run {
                 Some(_) => self.run_of(event).map(drop),
                 None => Ok(()),
             },
-            EventKind::Recovered { .. } => {
+            EventKind::BurnIntended { .. }
+            | EventKind::BurnFinished { .. }
+            | EventKind::BurnReconciled { .. }
+            | EventKind::KeySealed { .. }
+            | EventKind::KeyForgotten { .. }
+            | EventKind::UnitQuarantined { .. } => self.check_irreversible(event),
+            EventKind::Approved { .. }
+            | EventKind::RecipeReleased { .. }
+            | EventKind::RecipeWithdrawn { .. }
+            | EventKind::UnitReleased { .. } => require(
+                event.run.is_none(),
+                "what a person decides belongs to no run",
+            ),
+            EventKind::Recovered { .. } | EventKind::BurnsLeftOpen { .. } => {
                 require(event.run.is_none(), "recovery belongs to no run")?;
                 require(self.is_at_rest(), "recovery leaves nothing open")
             }
@@ -271,6 +285,37 @@ impl Grammar {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// What concerns one unit and cannot be undone, in an attempt or outside every run.
+impl Grammar {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the caller has sorted the kinds"
+    )]
+    fn check_irreversible(&self, event: &Event) -> Rule {
+        let (attempt, mac) = match &event.kind {
+            EventKind::BurnIntended { attempt, mac, .. }
+            | EventKind::BurnFinished { attempt, mac, .. }
+            | EventKind::BurnReconciled { attempt, mac, .. }
+            | EventKind::UnitQuarantined { attempt, mac, .. } => (attempt, Some(mac)),
+            EventKind::KeySealed { attempt, mac, .. }
+            | EventKind::KeyForgotten { attempt, mac, .. } => (attempt, mac.as_ref()),
+            _ => return Ok(()),
+        };
+        require(
+            mac.is_none_or(Mac::is_valid),
+            "a unit's MAC is an address in lower-case colon form",
+        )?;
+        let Some(attempt) = attempt else {
+            return require(event.run.is_none(), "an event of a run names its attempt");
+        };
+        let open = self.attempt_of(event, *attempt)?;
+        require(
+            mac.is_none() || open.mac.as_ref() == mac,
+            "what is burned and sealed in an attempt is its unit's",
+        )
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, named_params, params};
 
-use super::execute;
+use super::{execute, refused};
 use crate::event::{AttemptId, Event, EventKind, Mac, Serial, StepName};
 use crate::journal::stamp::time_text;
 use crate::outcome::{Failure, Outcome};
@@ -124,6 +124,9 @@ struct Ending<'a> {
 
 fn finish_attempt(db: &Connection, at: &str, ending: &Ending<'_>) -> rusqlite::Result<()> {
     let failure = ending.failure;
+    if let (Outcome::Pass, Some(mac)) = (ending.outcome, ending.mac) {
+        refuse_unsettled(db, mac)?;
+    }
     execute(
         db,
         "UPDATE attempt SET serial = ?2, finished_at = ?3, outcome = ?4, took_us = ?5,
@@ -152,6 +155,20 @@ fn finish_attempt(db: &Connection, at: &str, ending: &Ending<'_>) -> rusqlite::R
         record_pass(db, ending.attempt, mac)?;
     }
     Ok(())
+}
+
+/// A unit of which nobody knows what was burned into it does not pass.
+fn refuse_unsettled(db: &Connection, mac: &Mac) -> rusqlite::Result<()> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM burn WHERE mac = ?1 AND state IN ('open', 'unclear')),
+                   EXISTS (SELECT 1 FROM quarantine WHERE mac = ?1 AND released_at IS NULL)";
+    let (open, quarantined) = db
+        .prepare_cached(sql)?
+        .query_row(params![mac.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    match (open, quarantined) {
+        (true, _) => Err(refused("a unit whose burn is open does not pass")),
+        (false, true) => Err(refused("a quarantined unit does not pass")),
+        (false, false) => Ok(()),
+    }
 }
 
 fn record_pass(db: &Connection, attempt: AttemptId, mac: &Mac) -> rusqlite::Result<()> {

@@ -2,9 +2,12 @@
 
 use rusqlite::{Connection, params};
 
-use super::execute;
+use super::{execute, one_row};
 use crate::event::{Event, EventKind};
 use crate::journal::stamp::time_text;
+
+/// Why a change of a serial number takes no row.
+const STATE: &str = "the serial number is not in a state that allows this";
 
 #[expect(
     clippy::wildcard_enum_match_arm,
@@ -46,7 +49,7 @@ pub(super) fn project(db: &Connection, event: &Event) -> rusqlite::Result<()> {
                      AND (mac IS NULL OR mac = ?3)",
                 params![serial.as_str(), pool, mac.as_str(), attempt.0],
             )?;
-            one_row(changed)?;
+            one_row(changed, STATE)?;
         }
         EventKind::SerialCommitted {
             attempt,
@@ -60,7 +63,7 @@ pub(super) fn project(db: &Connection, event: &Event) -> rusqlite::Result<()> {
                  WHERE serial = ?1 AND pool = ?2 AND mac = ?3 AND state IN ('bound', 'committed')",
                 params![serial.as_str(), pool, mac.as_str(), attempt.0],
             )?;
-            one_row(changed)?;
+            one_row(changed, STATE)?;
         }
         EventKind::SerialVoided {
             pool,
@@ -73,19 +76,9 @@ pub(super) fn project(db: &Connection, event: &Event) -> rusqlite::Result<()> {
                  WHERE serial = ?1 AND pool = ?2 AND state IN ('reserved', 'bound')",
                 params![serial.as_str(), pool, reason],
             )?;
-            one_row(changed)?;
+            one_row(changed, STATE)?;
         }
         _ => {}
     }
     Ok(())
-}
-
-/// A change of a serial number that no row takes is a broken constraint like any other.
-fn one_row(changed: usize) -> rusqlite::Result<()> {
-    if changed == 1 {
-        return Ok(());
-    }
-    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CONSTRAINT);
-    let what = "the serial number is not in a state that allows this".to_owned();
-    Err(rusqlite::Error::SqliteFailure(code, Some(what)))
 }

@@ -170,6 +170,56 @@ async fn an_edited_table_is_found_and_a_rebuild_mends_it() {
 }
 
 #[tokio::test]
+async fn every_table_of_what_cannot_be_undone_is_under_the_same_guard() {
+    for sql in [
+        "UPDATE burn SET state = 'not_done'",
+        "UPDATE burn SET pulse = '{}'",
+        "DELETE FROM burn",
+        "UPDATE approval SET expires_at = '2099-01-01T00:00:00.000000Z'",
+        "DELETE FROM approval",
+        "UPDATE release SET withdrawn_at = released_at",
+        "UPDATE key SET fingerprint = 'other'",
+        "UPDATE quarantine SET released_at = since_at",
+        "DELETE FROM quarantine",
+    ] {
+        let place = Place::new();
+        super::permits::everything(&place).await;
+        let events = place.verified_events().len();
+        assert_eq!(tamper(&place, sql), [("derived".to_owned(), None)], "{sql}");
+        assert_eq!(
+            rebuild(place.path()).unwrap(),
+            u64::try_from(events).unwrap()
+        );
+        place.verified_events();
+    }
+}
+
+#[tokio::test]
+async fn the_schema_refuses_what_cannot_have_been_burned_or_allowed() {
+    let place = Place::new();
+    super::permits::everything(&place).await;
+    let db = Connection::open(place.path()).unwrap();
+    for sql in [
+        "UPDATE burn SET state = 'perhaps'",
+        "UPDATE burn SET number = 3",
+        "UPDATE burn SET mac = 'ff:ff:ff:ff:ff:ff'",
+        "UPDATE burn SET plan = 'x'",
+        "UPDATE burn SET state = 'open'",
+        "INSERT INTO burn SELECT intended_seq + 100, mac, chip, plan, number, of, block, pulse,
+            attempt, approval, intended_at, state, left_open, settled_seq, settled_at, reconciled,
+            tries, before, after, detail FROM burn",
+        "UPDATE approval SET used = 2",
+        "UPDATE approval SET expires_at = granted_at",
+        "INSERT INTO release SELECT released_seq + 100, plan, product, revision, released_by,
+            released_at, key, signature, NULL, NULL, NULL FROM release",
+        "UPDATE release SET signature = 'x'",
+        "UPDATE key SET custody = 'lost'",
+    ] {
+        db.execute(sql, []).expect_err(sql);
+    }
+}
+
+#[tokio::test]
 async fn a_journal_from_a_newer_station_is_refused_by_all() {
     let place = Place::new();
     one_run(&place).await;

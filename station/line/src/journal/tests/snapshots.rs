@@ -6,20 +6,27 @@ use serde_json::json;
 use station_device::FailureClass;
 
 use super::story::{
-    bay, failure, finished, identified, mac, measured, noon, run_finished, run_started, started,
-    step, step_finished, step_started,
+    PLAN, bay, failure, finished, identified, mac, measured, noon, pulse, run_finished,
+    run_started, started, step, step_finished, step_started,
 };
+use crate::approval::{ApprovalId, Subject};
 use crate::event::{
-    AttemptId, BayCondition, CancelMode, Event, EventKind, RunId, Seq, Serial, Tally,
+    AttemptId, BayCondition, BurnVerdict, CancelMode, Event, EventKind, ReconcileVerdict, RunId,
+    Seq, Serial, Tally, Token,
 };
 use crate::journal::Draft;
 use crate::journal::stamp::{Head, stamp};
+use crate::keys::Custody;
 use crate::outcome::{Failure, Outcome, StepOutcome};
 
 const ATTEMPT: AttemptId = AttemptId(7);
 
 fn serial() -> Serial {
     Serial::new("SN000007")
+}
+
+fn approval() -> ApprovalId {
+    ApprovalId::parse(&"5a".repeat(16)).unwrap()
 }
 
 #[expect(clippy::too_many_lines, reason = "a flat list")]
@@ -99,6 +106,86 @@ fn one_of_each() -> Vec<EventKind> {
             attempts: 1,
             runs: 1,
             serials: 0,
+        },
+        EventKind::BurnIntended {
+            attempt: Some(ATTEMPT),
+            mac: mac(7),
+            chip: "esp32c3".into(),
+            approval: Some(approval()),
+            pulse: pulse(PLAN, 2, 4),
+        },
+        EventKind::BurnFinished {
+            attempt: Some(ATTEMPT),
+            mac: mac(7),
+            plan: PLAN.into(),
+            number: 2,
+            verdict: BurnVerdict::Failed,
+            tries: 3,
+            before: Token::Words(vec![0, 0x80]),
+            after: Token::Hidden,
+            detail: Some("2 coding errors".into()),
+        },
+        EventKind::BurnReconciled {
+            attempt: None,
+            mac: mac(7),
+            plan: PLAN.into(),
+            number: 2,
+            verdict: ReconcileVerdict::NotDone,
+            detail: None,
+        },
+        EventKind::BurnsLeftOpen { burns: 2, units: 1 },
+        EventKind::Approved {
+            approval: approval(),
+            subject: Subject::Burn(PLAN.into()),
+            by: "anna".into(),
+            expires_at: noon() + chrono::TimeDelta::minutes(15),
+            uses: 1,
+        },
+        EventKind::ApprovalUsed {
+            approval: approval(),
+            subject: Subject::Plan(crate::event::PlanId::new(PLAN)),
+            by: "agent".into(),
+        },
+        EventKind::RecipeReleased {
+            plan: crate::event::PlanId::new(PLAN),
+            product: "sensor".into(),
+            revision: Some("C".into()),
+            by: "anna".into(),
+            key: "ab".repeat(32),
+            signature: "cd".repeat(64),
+        },
+        EventKind::RecipeWithdrawn {
+            plan: crate::event::PlanId::new(PLAN),
+            by: "anna".into(),
+            reason: "wrong image".into(),
+        },
+        EventKind::KeySealed {
+            attempt: Some(ATTEMPT),
+            key: "flash".into(),
+            mac: Some(mac(7)),
+            key_kind: "xts-aes128".into(),
+            purpose: Some("XTS_AES_128_KEY".into()),
+            fingerprint: "0f".repeat(16),
+            custody: Custody::Escrow,
+        },
+        EventKind::KeyForgotten {
+            attempt: None,
+            key: "flash".into(),
+            mac: None,
+            fingerprint: "0f".repeat(16),
+            by: "anna".into(),
+            reason: "custody".into(),
+        },
+        EventKind::UnitQuarantined {
+            attempt: Some(ATTEMPT),
+            mac: mac(7),
+            code: "burn-unclear".into(),
+            reason: "the block is hidden".into(),
+        },
+        EventKind::UnitReleased {
+            mac: mac(7),
+            by: "anna".into(),
+            reason: "looked at it".into(),
         },
         EventKind::Unknown(json!({ "kind": "bay_polished", "data": { "shine": 1 } })),
     ]

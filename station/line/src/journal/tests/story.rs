@@ -9,7 +9,8 @@ use station_device::FailureClass;
 use tempfile::TempDir;
 
 use crate::event::{
-    AttemptId, BayName, Event, EventKind, Mac, PlanId, RunId, Serial, StepName, Tally,
+    AttemptId, BayName, BurnVerdict, Event, EventKind, Mac, PlanId, PulseRecord, ReconcileVerdict,
+    RunId, Serial, StepName, Tally, Token,
 };
 use crate::journal::{
     Claim, Draft, ImageRecord, Journal, JournalError, OpenOptions, PlanRecord, Reader,
@@ -237,6 +238,65 @@ pub(crate) fn finished(
         took_us: 5000,
         failure: (!passed).then(|| failure(FailureClass::Link)),
         failed_step: (!passed).then(|| step("flash")),
+    }
+}
+
+/// A pulse of a burn plan that burns one block after the other.
+pub(crate) fn pulse(plan: &str, number: u16, of: u16) -> PulseRecord {
+    PulseRecord {
+        plan: plan.into(),
+        number,
+        of,
+        block: u8::try_from(of - number).unwrap() % 11,
+        before: Token::Words(vec![0, 0]),
+        after: Token::Secret([7; 32]),
+        does: vec!["burns KEY_PURPOSE_0 = 4".into()],
+        last_contact: number == of,
+    }
+}
+
+pub(crate) fn intended(attempt: Option<AttemptId>, mac: &Mac, pulse: &PulseRecord) -> EventKind {
+    EventKind::BurnIntended {
+        attempt,
+        mac: mac.clone(),
+        chip: "esp32c3".into(),
+        approval: None,
+        pulse: pulse.clone(),
+    }
+}
+
+pub(crate) fn burned(
+    attempt: Option<AttemptId>,
+    mac: &Mac,
+    pulse: &PulseRecord,
+    verdict: BurnVerdict,
+) -> EventKind {
+    EventKind::BurnFinished {
+        attempt,
+        mac: mac.clone(),
+        plan: pulse.plan.clone(),
+        number: pulse.number,
+        verdict,
+        tries: 1,
+        before: pulse.before.clone(),
+        after: pulse.after.clone(),
+        detail: None,
+    }
+}
+
+pub(crate) fn reconciled(
+    attempt: Option<AttemptId>,
+    mac: &Mac,
+    pulse: &PulseRecord,
+    verdict: ReconcileVerdict,
+) -> EventKind {
+    EventKind::BurnReconciled {
+        attempt,
+        mac: mac.clone(),
+        plan: pulse.plan.clone(),
+        number: pulse.number,
+        verdict,
+        detail: None,
     }
 }
 

@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use super::layout::Grain;
 use super::steps::Scope;
-use super::{Context, plain, script};
+use super::{Context, plain, policy, script, security};
 use crate::plan::{Action, Check, Encoding, Erase, Flash, Identify, Read, WriteBytes};
 use crate::recipe::diagnostic::{Code, Finding};
 use crate::recipe::syntax::{
@@ -70,8 +70,32 @@ pub(super) fn compile(
     } else if let Some(table) = &step.read {
         at(read(table, scope, context).map(Action::Read), table.span())
     } else {
-        None
+        irreversible(step, scope, context)
     }
+}
+
+/// The actions that cannot be undone.
+fn irreversible(
+    step: &StepTable,
+    scope: &Scope<'_>,
+    context: &mut Context,
+) -> Option<(Action, Range<usize>)> {
+    let (action, span) = if let Some(table) = &step.efuse {
+        let efuse = security::efuse(table, scope, context);
+        (efuse.map(Action::Efuse), table.span())
+    } else if let Some(table) = &step.key {
+        let key = security::key(table, scope, context);
+        (key.map(Action::Key), table.span())
+    } else if let Some(table) = &step.flash_encryption {
+        let encryption = security::flash_encryption(table, scope, context);
+        (encryption.map(Action::FlashEncryption), table.span())
+    } else if let Some(table) = &step.secure_boot {
+        let secure_boot = security::secure_boot(table, scope, context);
+        (secure_boot.map(Action::SecureBoot), table.span())
+    } else {
+        return None;
+    };
+    action.map(|action| (action, span))
 }
 
 /// Returns whether the application runs after the step. Everything that talks to the loader ends
@@ -150,7 +174,11 @@ fn erase(table: &Spanned<EraseTable>, scope: &Scope<'_>, context: &mut Context) 
 }
 
 /// Returns indices of images; unknown and repeated names are reported.
-fn images(names: &[Spanned<String>], scope: &Scope<'_>, context: &mut Context) -> Vec<usize> {
+pub(super) fn images(
+    names: &[Spanned<String>],
+    scope: &Scope<'_>,
+    context: &mut Context,
+) -> Vec<usize> {
     let mut indices = Vec::new();
     for (position, name) in names.iter().enumerate() {
         if names
@@ -308,11 +336,12 @@ fn check(table: &Spanned<CheckTable>, scope: &Scope<'_>, context: &mut Context) 
     let nothing = check.images.as_ref().is_none_or(Vec::is_empty)
         && check.blank.as_ref().is_none_or(Vec::is_empty)
         && check.secure_boot.is_none()
-        && check.flash_encryption.is_none();
+        && check.flash_encryption.is_none()
+        && check.policy.is_none();
     if nothing {
         context.error(
             Finding::new(Code::MissingKey, table.span(), "`check` checks nothing")
-                .hint("add `images`, `blank`, `secure_boot` or `flash_encryption`"),
+                .hint("add `images`, `blank`, `secure_boot`, `flash_encryption` or `policy`"),
         );
         return None;
     }
@@ -331,6 +360,10 @@ fn check(table: &Spanned<CheckTable>, scope: &Scope<'_>, context: &mut Context) 
             .collect(),
         secure_boot: check.secure_boot,
         flash_encryption: check.flash_encryption,
+        policy: match &check.policy {
+            Some(name) => Some(policy::compile(name, scope, context)?),
+            None => None,
+        },
     })
 }
 

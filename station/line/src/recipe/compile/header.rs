@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use station_esp::chip::Chip;
+use station_esp::chip::{Chip, Revision};
 use toml::Spanned;
 
 use super::Context;
@@ -25,6 +25,15 @@ pub(super) struct Header {
     pub(super) chips: Vec<Chip>,
     pub(super) min_chip_revision: Option<u16>,
     pub(super) run: RunSettings,
+}
+
+impl Header {
+    /// The least revision a chip may have.
+    pub(super) fn least_revision(&self) -> Revision {
+        let part = |number: u16| u8::try_from(number).unwrap_or(u8::MAX);
+        let number = self.min_chip_revision.unwrap_or(0);
+        Revision::new(part(number / 100), part(number % 100))
+    }
 }
 
 pub(super) fn compile(file: &RecipeFile, context: &mut Context) -> Header {

@@ -429,5 +429,6 @@ fn known(entry: &partition::Entry) -> Partition {
         offset: entry.offset,
         size: entry.size,
         application: entry.kind == partition::Kind::App,
+        encrypted: entry.encrypted || entry.kind == partition::Kind::App,
     }
 }

@@ -38,10 +38,12 @@ pub(super) struct Partition {
     pub(super) size: u32,
     /// Whether its type is `app`.
     pub(super) application: bool,
+    /// Whether it is ciphertext once flash encryption is on.
+    pub(super) encrypted: bool,
 }
 
 impl Partition {
-    fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         u64::from(self.offset) + u64::from(self.size)
     }
 }

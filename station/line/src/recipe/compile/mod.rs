@@ -8,11 +8,19 @@ mod bootloader;
 mod files;
 mod header;
 mod images;
+mod keys;
 mod layout;
+mod order;
+mod policy;
+mod rehearsal;
 mod script;
+mod security;
 mod serials;
+mod signed;
 mod steps;
 mod writes;
+
+pub(crate) use order::closes;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -105,13 +113,26 @@ pub fn compile_text(name: &str, text: &str, folder: &Path) -> Result<Compiled, R
 /// Compiles what the walk has left. `None` only if something was reported.
 fn compile_file(file: &RecipeFile, text: &str, context: &mut Context) -> Option<PlanContents> {
     let header = header::compile(file, context);
-    let serial = file
+    let mut serial = file
         .serial
         .as_ref()
         .map(|table| serials::compile(table, &header, context));
+    if let Some(serials) = &mut serial {
+        keys::take_out(serials, &keys::key_columns(file));
+    }
     let layout = layout::compile(file, &header, context);
     let steps = steps::compile(file, &header, serial.as_ref(), &layout, context);
     writes::check(file, &steps, &layout, context);
+    order::check(&steps, &layout, context);
+    // What follows from steps in the wrong order, or from images nobody signed, is no news.
+    let known = [Code::IrreversibleOrder, Code::NotSigned];
+    if !context
+        .errors
+        .iter()
+        .any(|error| known.contains(&error.code))
+    {
+        rehearsal::check(&steps, &header, serial.as_ref(), context);
+    }
     let partitions = layout
         .partitions()
         .iter()

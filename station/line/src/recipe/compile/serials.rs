@@ -1,6 +1,6 @@
 //! `[serial]`: a pattern or a list, checked as far as it goes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 use toml::Spanned;
@@ -8,6 +8,7 @@ use toml::Spanned;
 use super::files::{FileError, read_bounded};
 use super::header::Header;
 use super::script::regex;
+use super::security::UnitKeys;
 use super::{Context, plain};
 use crate::recipe::diagnostic::{Code, Finding};
 use crate::recipe::syntax::SerialTable;
@@ -24,6 +25,24 @@ pub(super) struct Serials {
     pub(super) source: Option<SerialSource>,
     /// Columns of the list.
     pub(super) columns: BTreeSet<String>,
+    /// Whether it is a list.
+    pub(super) is_list: bool,
+    /// Keys by serial number, for every column that holds keys; it is no column any more.
+    pub(super) keys: BTreeMap<String, UnitKeys>,
+    /// Columns that should hold keys and do not.
+    pub(super) bad_keys: BTreeSet<String>,
+}
+
+impl Serials {
+    fn new(source: Option<SerialSource>, columns: BTreeSet<String>, is_list: bool) -> Self {
+        Self {
+            source,
+            columns,
+            is_list,
+            keys: BTreeMap::new(),
+            bad_keys: BTreeSet::new(),
+        }
+    }
 }
 
 pub(super) fn compile(
@@ -32,10 +51,7 @@ pub(super) fn compile(
     context: &mut Context,
 ) -> Serials {
     let serial = table.get_ref();
-    let nothing = Serials {
-        source: None,
-        columns: BTreeSet::new(),
-    };
+    let nothing = Serials::new(None, BTreeSet::new(), serial.from.is_some());
     if let Some(pool) = &serial.pool
         && !context.check_name("a serial pool", pool)
     {
@@ -55,10 +71,7 @@ pub(super) fn compile(
                 .unwrap_or_default();
             let source = from_pattern(pattern, serial, context)
                 .map(|pattern| SerialSource::Pool { name, pattern });
-            Serials {
-                source,
-                columns: BTreeSet::new(),
-            }
+            Serials::new(source, BTreeSet::new(), false)
         }
         (None, Some(from)) => from_list(from, table, context).unwrap_or(nothing),
         (Some(_), Some(from)) => {
@@ -188,10 +201,8 @@ fn from_list(
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default()
     });
-    Some(Serials {
-        source: Some(SerialSource::Csv { name, rows }),
-        columns,
-    })
+    let source = SerialSource::Csv { name, rows };
+    Some(Serials::new(Some(source), columns, true))
 }
 
 fn list_finding(error: &ListError, from: &Spanned<String>, column: &Spanned<String>) -> Finding {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use station_device::FailureClass;
+use station_esp::chip::{Chip, Revision};
 use toml::Spanned;
 
 use super::header::Header;
@@ -35,6 +36,12 @@ pub(super) struct Scope<'a> {
     pub(super) timeout: Duration,
     /// Whether an earlier step has left the application running.
     pub(super) running: bool,
+    /// Chips the step may meet.
+    pub(super) chips: &'a [Chip],
+    /// The least revision they may have.
+    pub(super) least_revision: Revision,
+    /// The step's name, as written.
+    pub(super) step_name: &'a str,
     names: &'a Names,
     measures: BTreeSet<String>,
 }
@@ -87,12 +94,13 @@ impl Scope<'_> {
             }
             TemplateError::UnknownFilter {
                 suggestion: None, ..
-            } => finding.hint("filters are `upper`, `lower`, `nocolon`"),
+            } => finding.hint("filters are `upper`, `lower`, `nocolon`, `ascii`, `pad32`"),
             TemplateError::Unbalanced => {
                 finding.hint("write `{{` and `}}` for braces that are meant as such")
             }
             TemplateError::TooLong
             | TemplateError::NoValue { .. }
+            | TemplateError::BadInput { .. }
             | TemplateError::RenderedTooLong => finding,
         }
     }
@@ -119,13 +127,7 @@ pub(super) fn compile(
     context: &mut Context,
 ) -> Steps {
     let mut compiled = Steps::default();
-    let mut names = Names::common();
-    if let Some(serials) = serials {
-        names.add("serial");
-        for column in &serials.columns {
-            names.add(format!("csv.{column}"));
-        }
-    }
+    let mut names = names_of(serials);
     let attempt = header.run.attempt_timeout;
     let mut taken: BTreeMap<&str, ()> = BTreeMap::new();
     let mut groups: Vec<Option<&str>> = Vec::new();
@@ -146,13 +148,19 @@ pub(super) fn compile(
             serials,
             timeout,
             running,
+            chips: &header.chips,
+            least_revision: header.least_revision(),
+            step_name: step
+                .name
+                .as_ref()
+                .map_or("", |name| name.get_ref().as_str()),
             names: &names,
             measures: BTreeSet::new(),
         };
-        let when = step
-            .when
-            .as_ref()
-            .and_then(|when| condition(when, &scope, context));
+        let when = step.when.as_ref();
+        let when = when.and_then(|when| condition(when, &scope, context));
+        let chips = chips_of(when.as_ref(), &header.chips);
+        scope.chips = &chips;
         let action = actions::compile(step, &mut scope, context);
         let measures = std::mem::take(&mut scope.measures);
         running = actions::leaves_running(step, running);
@@ -184,6 +192,18 @@ pub(super) fn compile(
         });
     }
     compiled
+}
+
+/// What templates can name before there is a step.
+fn names_of(serials: Option<&Serials>) -> Names {
+    let mut names = Names::common();
+    if let Some(serials) = serials {
+        names.add("serial");
+        for column in &serials.columns {
+            names.add(format!("csv.{column}"));
+        }
+    }
+    names
 }
 
 fn step_name<'a>(
@@ -255,6 +275,15 @@ fn condition(
         text: wanted.to_owned(),
         equal,
     })
+}
+
+/// Of these chips, the ones a step with this condition may meet.
+pub(super) fn chips_of(when: Option<&Condition>, chips: &[Chip]) -> Vec<Chip> {
+    let meant = |chip: &&Chip| match when {
+        Some(when) if when.subject.as_str() == "{chip}" => (when.text == chip.name()) == when.equal,
+        Some(_) | None => true,
+    };
+    chips.iter().filter(meant).copied().collect()
 }
 
 fn retry(table: &RetryTable, context: &mut Context) -> Retry {

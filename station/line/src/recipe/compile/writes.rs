@@ -19,8 +19,9 @@ pub(super) fn check(file: &RecipeFile, steps: &Steps, layout: &Layout, context: 
     for (step, span) in steps.steps.iter().zip(&steps.spans) {
         let conditional = step.when.is_some();
         match &step.action {
-            Action::Flash(flash) => {
-                for image in flash.images.iter().filter_map(|index| images.get(*index)) {
+            Action::Flash(_) | Action::FlashEncryption(_) => {
+                let named = written_images(&step.action);
+                for image in named.iter().filter_map(|index| images.get(*index)) {
                     let end = sector_end(image);
                     let what = Written {
                         what: format!("image `{}`", image.name),
@@ -64,7 +65,10 @@ pub(super) fn check(file: &RecipeFile, steps: &Steps, layout: &Layout, context: 
             | Action::Test(_)
             | Action::Command(_)
             | Action::Check(_)
-            | Action::Read(_) => {}
+            | Action::Read(_)
+            | Action::Efuse(_)
+            | Action::Key(_)
+            | Action::SecureBoot(_) => {}
         }
     }
     warn_unused(file, steps, layout, context);
@@ -76,6 +80,17 @@ pub(super) fn check(file: &RecipeFile, steps: &Steps, layout: &Layout, context: 
             )
             .hint("add a step with `identify = { flash_size = \"4MB\" }`"),
         );
+    }
+}
+
+/// Images that a step writes.
+fn written_images(action: &Action) -> &[usize] {
+    if let Action::Flash(flash) = action {
+        &flash.images
+    } else if let Action::FlashEncryption(encryption) = action {
+        &encryption.images
+    } else {
+        &[]
     }
 }
 
@@ -113,7 +128,11 @@ fn warn_unused(file: &RecipeFile, steps: &Steps, layout: &Layout, context: &mut 
         match &step.action {
             Action::Flash(flash) => used.extend(flash.images.iter().copied()),
             Action::Check(check) => used.extend(check.images.iter().copied()),
-            Action::Identify(_)
+            Action::FlashEncryption(step) => used.extend(step.images.iter().copied()),
+            Action::Efuse(_)
+            | Action::Key(_)
+            | Action::SecureBoot(_)
+            | Action::Identify(_)
             | Action::Erase(_)
             | Action::Data(_)
             | Action::Serial(_)

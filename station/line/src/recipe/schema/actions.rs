@@ -251,6 +251,15 @@ pub(super) static CHECK: Table = Table {
             "Whether flash encryption must be on or off.",
             "flash_encryption = false",
         ),
+        key(
+            "policy",
+            Kind::Text,
+            Optional,
+            "Security policy whose every rule the fuses must meet: `development`, `production`, or \
+             a TOML file of your own. The fuse with which a later step closes the loader does not \
+             count yet.",
+            "policy = \"production\"",
+        ),
     ],
 };
 

@@ -3,6 +3,7 @@
 use super::Need::{Action, Default, Optional, Required};
 use super::actions::{BOOT, CHECK, COMMAND, DATA, ERASE, FLASH, IDENTIFY, READ, SERIAL_STEP, TEST};
 use super::keys::{AT, NEEDS};
+use super::security::{EFUSE, FLASH_ENCRYPTION, KEY, SECURE_BOOT};
 use super::{Kind, Table, key};
 
 /// The recipe.
@@ -310,6 +311,35 @@ pub(crate) static STEP: Table = Table {
             Action,
             "Reads flash to record or compare it.",
             "read = { at = \"serial\", equals = \"{serial}\" }",
+        ),
+        key(
+            "efuse",
+            Kind::Table(&EFUSE),
+            Action,
+            "Burns fuses. Cannot be undone.",
+            "efuse = { fields = { DIS_USB_JTAG = true } }",
+        ),
+        key(
+            "key",
+            Kind::Table(&KEY),
+            Action,
+            "Burns a key. Cannot be undone.",
+            "key = { purpose = \"HMAC_UP\", source = \"generate\" }",
+        ),
+        key(
+            "flash_encryption",
+            Kind::Table(&FLASH_ENCRYPTION),
+            Action,
+            "Writes ciphertext and switches flash encryption on. Cannot be undone.",
+            "flash_encryption = { mode = \"release\", images = [\"bootloader\", \"table\", \"app\"], \
+             key = { kind = \"xts128\", source = \"generate\" } }",
+        ),
+        key(
+            "secure_boot",
+            Kind::Table(&SECURE_BOOT),
+            Action,
+            "Switches secure boot on. Cannot be undone.",
+            "secure_boot = { digests = [{ public_key = \"signing.pem\" }] }",
         ),
         key(
             "timeout",

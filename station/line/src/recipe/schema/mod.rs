@@ -6,8 +6,11 @@
 mod actions;
 mod file;
 mod keys;
+mod security;
 
 pub(crate) use file::{RECIPE, STEP};
+#[cfg(test)]
+pub(crate) use security::DANGERS;
 
 /// What a key takes.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +47,15 @@ pub(crate) enum Kind {
     Tables(&'static Table),
     /// A table whose keys are names and whose values are tables.
     Named(&'static Table),
+    /// A list of these words.
+    Choices(&'static [&'static str]),
+    /// One of these words, or a table.
+    WordOrTable(&'static [&'static str], &'static Table),
+    /// A table whose keys are names and whose values are templates.
+    NamedTemplates,
+    /// A table whose keys are fields of the fuse map and whose values are numbers, `true` or
+    /// templates.
+    FuseValues,
 }
 
 /// Whether a key must be there.
@@ -86,16 +98,7 @@ impl Table {
 }
 
 /// Actions that the language will have and this station cannot do yet.
-pub(crate) const LATER_ACTIONS: [&str; 8] = [
-    "nvs",
-    "efuse",
-    "key",
-    "secure_boot",
-    "flash_encryption",
-    "prompt",
-    "label",
-    "power",
-];
+pub(crate) const LATER_ACTIONS: [&str; 4] = ["nvs", "prompt", "label", "power"];
 
 const fn key(
     name: &'static str,

@@ -2,13 +2,14 @@
 
 use station_device::flash::{Phase, PreparedImage, ProgressSink, SECTOR, WriteOptions};
 
+use super::policy;
 use crate::outcome::{Failure, FailureClass};
 use crate::plan::{Check, Encoding, Erase, Flash, Range, WriteBytes};
 use crate::runner::attempt::{Attempt, Turn};
 use crate::runner::prepared::ReadyImage;
 
 /// How often a block is sent again within one try of a step.
-const BLOCK_RETRIES: u32 = 2;
+pub(super) const BLOCK_RETRIES: u32 = 2;
 
 /// Makes flash blank.
 pub(super) async fn erase(
@@ -48,7 +49,17 @@ pub(super) async fn flash(
         retries: BLOCK_RETRIES,
     };
     let pen = attempt.pen(turn.step);
-    for image in meant_for_unit(attempt, &what.images)? {
+    // On a chip whose flash is encrypted already plain text would be rubbish; what is there is the
+    // ciphertext of an earlier attempt, which the encryption step compares.
+    let encrypted = attempt.chip.session()?.identity().flash_encryption() == Some(true);
+    let plan = &attempt.run.plan;
+    let written: Vec<usize> = what
+        .images
+        .iter()
+        .copied()
+        .filter(|index| !(encrypted && plan.is_encrypted(*index)))
+        .collect();
+    for image in meant_for_unit(attempt, &written)? {
         let session = attempt.chip.session()?;
         session.write(&image.prepared, &options, &pen).await?;
     }
@@ -211,6 +222,9 @@ pub(super) async fn check(
     compare(attempt, turn, &what.images).await?;
     for range in &what.blank {
         blank(attempt, turn, *range).await?;
+    }
+    if let Some(policy) = &what.policy {
+        policy::check(attempt, turn, policy).await?;
     }
     if what.secure_boot.is_none() && what.flash_encryption.is_none() {
         return Ok(());

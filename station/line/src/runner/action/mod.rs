@@ -2,16 +2,22 @@
 //!
 //! Invariants: an action reports through its attempt and decides nothing about retries; every wait
 //! in it is bounded by the step's deadline, which its caller watches; it may be dropped at any
-//! await. On a unit that passed before and is only to be verified, and on one that the recipe is not
-//! for, nothing on the chip is changed.
+//! await, except for those that cannot be undone, which see to that themselves. On a unit that
+//! passed before and is only to be verified, and on one that the recipe is not for, nothing on the
+//! chip is changed.
 
+mod burn;
 mod command;
 mod console;
 mod flash;
 mod identify;
 mod measure;
+mod policy;
 mod read;
+mod secrets;
+mod witness;
 
+pub(super) use burn::Ciphertext;
 pub(super) use measure::value_text;
 
 use super::attempt::{Attempt, Done, Turn};
@@ -36,7 +42,8 @@ pub(super) async fn perform(attempt: &mut Attempt<'_>, turn: Turn<'_>) -> Result
             .await
             .map(|()| Done::Passed);
     }
-    attempt.contact().await?;
+    // Until then nothing has been done that must be left alone.
+    turn.ends.during(attempt.contact()).await?;
     if let Action::Identify(wanted) = action {
         let checked = identify::check(attempt, wanted);
         attempt.belongs(checked.is_ok());
@@ -44,7 +51,7 @@ pub(super) async fn perform(attempt: &mut Attempt<'_>, turn: Turn<'_>) -> Result
         attempt.ensure_serial().await?;
         return Ok(Done::Passed);
     }
-    attempt.ensure_serial().await?;
+    turn.ends.during(attempt.ensure_serial()).await?;
     if skipped_by_now(attempt, action) {
         return Ok(Done::Skipped);
     }
@@ -58,6 +65,9 @@ pub(super) async fn perform(attempt: &mut Attempt<'_>, turn: Turn<'_>) -> Result
         Action::Test(test) => console::test(attempt, turn, test).await?,
         Action::Check(what) => flash::check(attempt, turn, what).await?,
         Action::Read(what) => read::read(attempt, turn, what).await?,
+        Action::Efuse(_) | Action::Key(_) | Action::FlashEncryption(_) | Action::SecureBoot(_) => {
+            burn::perform(attempt, turn).await?;
+        }
     }
     Ok(Done::Passed)
 }
@@ -67,8 +77,12 @@ fn skipped_by_now(attempt: &Attempt<'_>, action: &Action) -> bool {
     let (verified_only, foreign) = (attempt.is_verified_only(), attempt.is_foreign());
     match action {
         Action::Erase(_) | Action::Data(_) | Action::Serial(_) => verified_only || foreign,
-        // On a unit that is only verified it compares instead of writing.
-        Action::Flash(_) => foreign,
+        // On a unit that is only verified they compare instead of writing.
+        Action::Flash(_)
+        | Action::Efuse(_)
+        | Action::Key(_)
+        | Action::FlashEncryption(_)
+        | Action::SecureBoot(_) => foreign,
         // For all the station knows it changes the world; for all it knows it switches power off.
         Action::Command(_) => verified_only,
         Action::Identify(_)
@@ -79,10 +93,13 @@ fn skipped_by_now(attempt: &Attempt<'_>, action: &Action) -> bool {
     }
 }
 
-/// Whether an action may be broken off between two exchanges. None of today's actions does anything
-/// that cannot be undone; one that does must be left alone until it is over.
+/// Whether an action may be broken off between two exchanges. One that does what cannot be undone
+/// is left alone until it is over: it hears itself that it should end, and does so between pulses.
 pub(super) fn may_be_dropped(action: &Action) -> bool {
     match action {
+        Action::Efuse(_) | Action::Key(_) | Action::FlashEncryption(_) | Action::SecureBoot(_) => {
+            false
+        }
         Action::Identify(_)
         | Action::Erase(_)
         | Action::Flash(_)
@@ -107,6 +124,10 @@ pub(super) fn talks_to_application(action: &Action) -> bool {
         | Action::Serial(_)
         | Action::Command(_)
         | Action::Check(_)
-        | Action::Read(_) => false,
+        | Action::Read(_)
+        | Action::Efuse(_)
+        | Action::Key(_)
+        | Action::FlashEncryption(_)
+        | Action::SecureBoot(_) => false,
     }
 }

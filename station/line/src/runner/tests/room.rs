@@ -130,6 +130,17 @@ impl VirtualBay {
     }
 }
 
+impl VirtualBay {
+    /// The same bay under the name of a virtual one.
+    pub(super) fn as_virtual(&self) -> Arc<dyn Connector> {
+        Arc::new(Self {
+            control: self.control.clone(),
+            presence: self.presence.clone(),
+            name: "virtual:1".to_owned(),
+        })
+    }
+}
+
 #[async_trait]
 impl Connector for VirtualBay {
     fn name(&self) -> String {
@@ -187,6 +198,40 @@ impl Room {
             clock: Arc::new(SimulatedClock::starting_at(epoch)),
             bays,
         }
+    }
+
+    /// A jig of as many empty bays, with everything on disk as it is at this moment: what a station
+    /// finds that comes back after its death.
+    pub(super) fn after_death(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for file in std::fs::read_dir(self.folder.path()).unwrap() {
+            let file = file.unwrap();
+            if file.file_type().unwrap().is_file() {
+                std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+            }
+        }
+        let now = crate::clock::Clock::now(self.clock.as_ref());
+        let options = OpenOptions::simulation(now);
+        let journal = Journal::open(folder.path().join("journal.db"), &options).unwrap();
+        let bays = self.bays.iter();
+        Self {
+            folder,
+            journal,
+            clock: Arc::new(SimulatedClock::starting_at(now)),
+            bays: bays
+                .map(|bay| Arc::new(VirtualBay::new(bay.name.clone())))
+                .collect(),
+        }
+    }
+
+    /// Closes the journal and opens it again, as a station that is started anew does.
+    pub(super) fn reopen(&mut self) {
+        let path = self.journal.path().to_owned();
+        let options = OpenOptions::simulation(crate::clock::Clock::now(self.clock.as_ref()));
+        let elsewhere = self.folder.path().join("elsewhere.db");
+        // The file is free only when its last owner is gone.
+        self.journal = Journal::open(&elsewhere, &options).unwrap();
+        self.journal = Journal::open(path, &options).unwrap();
     }
 
     /// Compiles the head, `run` as the `[run]` table, and `steps`.
@@ -367,11 +412,15 @@ pub(super) fn broken_board(unit: u64, breaks: impl FnOnce(&mut Faults)) -> ChipC
     config
 }
 
-/// An image as the ROM loads it: header, one segment, checksum, SHA-256.
 fn image(address: u32, content: &[u8]) -> Vec<u8> {
+    image_for(Chip::Esp32C3, address, content)
+}
+
+/// An image as the ROM loads it: header, one segment, checksum, SHA-256.
+pub(super) fn image_for(chip: Chip, address: u32, content: &[u8]) -> Vec<u8> {
     use sha2::{Digest, Sha256};
     assert_eq!(content.len() % 4, 0);
-    let chip_id = Chip::Esp32C3.spec().image_id;
+    let chip_id = chip.spec().image_id;
     let mut bytes = vec![0xE9, 1, 2, 0x20];
     bytes.extend(address.to_le_bytes());
     bytes.extend([0xEE, 0, 0, 0]);

@@ -63,7 +63,7 @@ fn a_board_on_its_own_boots_and_says_that_its_flash_is_blank_about_once_a_second
 #[test]
 fn every_chip_announces_its_download_mode_in_the_words_hosts_look_for() {
     for chip in Chip::ALL {
-        let log = crate::boot::rom_log(chip, ResetReason::PowerOn, true);
+        let log = crate::boot::rom_log(chip, ResetReason::PowerOn, true, true);
         assert!(
             log.contains(",boot:0x") && log.ends_with("waiting for download\r\n"),
             "{log}"

@@ -4,5 +4,6 @@ mod boots;
 mod faults;
 mod rig;
 mod rom;
+mod security;
 mod stub;
 mod timing;

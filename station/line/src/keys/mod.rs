@@ -1,0 +1,34 @@
+//! Keys at rest: sealed before they are burned, given out again to the same unit, never shown.
+//!
+//! Invariants: a key is durable on disk, sealed and opened again once for proof, before
+//! [`KeyStore::obtain`] returns it; the same name and owner always get the same key, or an error,
+//! never another key; a key that was forgotten leaves a tombstone and is never made anew; nothing
+//! that formats or serialises shows a key.
+//!
+//! Reading order: what a key is ([`KeyName`], [`KeyOwner`], [`KeyKind`], [`Custody`]), what is written
+//! beside it ([`KeyRecord`]), how it is sealed (`seal`), how files are written (`folder`), the
+//! [`KeyStore`], keys that stay in a token ([`pkcs11`]).
+
+mod asymmetric;
+mod chance;
+mod error;
+mod folder;
+mod kind;
+mod list;
+mod order;
+pub mod pkcs11;
+mod record;
+mod seal;
+mod station;
+mod store;
+
+pub use asymmetric::{burnable, signing_key, system_random};
+pub use chance::Entropy;
+pub use error::KeyError;
+pub use kind::{Custody, KeyKind, KeyName, KeyOwner};
+pub use order::{KeyOrder, KeySource};
+pub use record::{Forgotten, KeyRecord};
+pub use store::{KeyStore, KeyStoreOptions};
+
+#[cfg(test)]
+mod tests;
