@@ -11,6 +11,30 @@ fn bench(chip: &'static str) -> (TestStation, Fleet, String) {
     (TestStation::new(), fleet, port)
 }
 
+/// A station, one served ESP32-C3 with these faults, and where that is.
+fn faulty(faults: &str) -> (TestStation, Fleet, String) {
+    let station = TestStation::new();
+    let faults = station.write("faults.toml", faults).display().to_string();
+    let fleet = Fleet::with(&FleetOptions {
+        chip: "esp32c3",
+        count: 1,
+        more: vec!["--faults".to_owned(), faults],
+    });
+    let port = format!("tcp://{}", fleet.tcp(1));
+    (station, fleet, port)
+}
+
+/// The arguments that burn one harmless field.
+fn harmless(port: &str) -> [&str; 6] {
+    let value = "UART_PRINT_CONTROL=1";
+    ["efuse", "burn", "--port", port, "--set", value]
+}
+
+/// The same arguments under an approval.
+fn under<'a>(burn: &[&'a str], approval: &'a str) -> Vec<&'a str> {
+    [burn, &["--approval", approval]].concat()
+}
+
 fn json(station: &TestStation, code: i32, arguments: &[&str]) -> Value {
     let mut all = vec!["--json"];
     all.extend(arguments);
@@ -58,14 +82,7 @@ fn record(station: &TestStation, code: &str) -> (i64, i64) {
 #[test]
 fn a_burn_goes_on_only_under_an_approval_of_exactly_its_plan() {
     let (station, _fleet, port) = bench("esp32c3");
-    let burn = [
-        "efuse",
-        "burn",
-        "--port",
-        &port,
-        "--set",
-        "UART_PRINT_CONTROL=1",
-    ];
+    let burn = harmless(&port);
     let planned = json(
         &station,
         0,
@@ -94,8 +111,7 @@ fn a_burn_goes_on_only_under_an_approval_of_exactly_its_plan() {
     assert_eq!(field(&station, &port, "UART_PRINT_CONTROL"), "0x0");
 
     let approval = grant(&station, &subject, &[]);
-    let mut with = burn.to_vec();
-    with.extend(["--approval", &approval]);
+    let with = under(&burn, &approval);
     let burned = json(&station, 0, &with);
     assert_eq!(burned["pulses"].as_array().unwrap().len(), 1, "{burned}");
     assert_eq!(burned["pulses"][0]["verdict"], "done", "{burned}");
@@ -170,14 +186,7 @@ fn every_wrong_approval_has_a_code_of_its_own_is_recorded_and_burns_nothing() {
 #[test]
 fn an_approval_does_not_outlive_a_change_of_the_chip() {
     let (station, _fleet, port) = bench("esp32c3");
-    let burn = [
-        "efuse",
-        "burn",
-        "--port",
-        &port,
-        "--set",
-        "UART_PRINT_CONTROL=1",
-    ];
+    let burn = harmless(&port);
     let approval = grant(&station, &subject(&refused(&station, &burn)), &[]);
     // Somebody else burns another fuse meanwhile.
     let other = [
@@ -189,11 +198,9 @@ fn an_approval_does_not_outlive_a_change_of_the_chip() {
         "DIS_DIRECT_BOOT=1",
     ];
     let second = grant(&station, &subject(&refused(&station, &other)), &[]);
-    let mut with = other.to_vec();
-    with.extend(["--approval", &second]);
+    let with = under(&other, &second);
     let _burned = json(&station, 0, &with);
-    let mut with = burn.to_vec();
-    with.extend(["--approval", &approval]);
+    let with = under(&burn, &approval);
     assert_eq!(refused(&station, &with)["code"], "approval-mismatch");
     assert_eq!(field(&station, &port, "UART_PRINT_CONTROL"), "0x0");
 }
@@ -201,14 +208,7 @@ fn an_approval_does_not_outlive_a_change_of_the_chip() {
 #[test]
 fn granting_needs_a_person_or_the_whole_digest() {
     let (station, _fleet, port) = bench("esp32c3");
-    let burn = [
-        "efuse",
-        "burn",
-        "--port",
-        &port,
-        "--set",
-        "UART_PRINT_CONTROL=1",
-    ];
+    let burn = harmless(&port);
     let subject = subject(&refused(&station, &burn));
     let nobody = refused(&station, &["approval", "grant", &subject]);
     assert_eq!(nobody["code"], "confirmation-impossible", "{nobody}");
@@ -338,8 +338,7 @@ fn a_key_is_forgotten_only_under_an_approval_and_never_made_anew() {
     let made = json(&station, 0, &["keys", "generate", "old", "--kind", "hmac"]);
     let forget = ["keys", "forget", "old", "--reason", "line 3 is gone"];
     let approval = grant(&station, &subject(&refused(&station, &forget)), &[]);
-    let mut with = forget.to_vec();
-    with.extend(["--approval", &approval]);
+    let with = under(&forget, &approval);
     let gone = json(&station, 0, &with);
     assert_eq!(gone["fingerprint"], made["fingerprint"]);
     assert_eq!(gone["forgotten"], "line 3 is gone");
@@ -469,8 +468,7 @@ fn a_chip_is_audited_compared_with_a_policy_and_brought_to_it() {
         &policy,
     ];
     let approval = grant(&station, &subject(&refused(&station, &configure)), &[]);
-    let mut with = configure.to_vec();
-    with.extend(["--approval", &approval]);
+    let with = under(&configure, &approval);
     let _burned = json(&station, 0, &with);
     let validated = json(
         &station,
@@ -500,8 +498,7 @@ fn encryption_seals_the_units_key_first_and_burns_it_under_an_approval() {
         fleet.mac(1),
         "sealed before it is approved: {keys}"
     );
-    let mut with = enable.to_vec();
-    with.extend(["--approval", &approval]);
+    let with = under(&enable, &approval);
     let burned = json(&station, 0, &with);
     assert!(burned["pulses"].as_array().unwrap().len() >= 2, "{burned}");
     assert_eq!(field(&station, &port, "SPI_BOOT_CRYPT_CNT"), "0x1");
@@ -592,15 +589,8 @@ fn a_rehearsal_on_virtual_boards_needs_neither_release_nor_approval_and_says_so(
 
 #[test]
 fn a_burn_that_the_power_cuts_off_is_settled_and_finished_by_the_next_one() {
-    let station = TestStation::new();
-    let faults = "[power_loss]\nat_pulse = 2\npulse = \"partly\"\nback_after_ms = 50\n";
-    let faults = station.write("faults.toml", faults).display().to_string();
-    let fleet = Fleet::with(&FleetOptions {
-        chip: "esp32c3",
-        count: 1,
-        more: vec!["--faults".to_owned(), faults],
-    });
-    let port = format!("tcp://{}", fleet.tcp(1));
+    let (station, _fleet, port) =
+        faulty("[power_loss]\nat_pulse = 2\npulse = \"partly\"\nback_after_ms = 50\n");
     let _key = json(&station, 0, &["keys", "generate", "hmac", "--kind", "hmac"]);
     let burn = [
         "efuse",
@@ -611,8 +601,7 @@ fn a_burn_that_the_power_cuts_off_is_settled_and_finished_by_the_next_one() {
         "BLOCK_KEY0:HMAC_UP=store:hmac",
     ];
     let approval = grant(&station, &subject(&refused(&station, &burn)), &[]);
-    let mut with = burn.to_vec();
-    with.extend(["--approval", &approval]);
+    let with = under(&burn, &approval);
     let cut = json(&station, 50, &with);
     assert_eq!(cut["error"]["code"], "burn-interrupted", "{cut}");
     let open = "SELECT count(*) FROM burn WHERE state = 'open'";
@@ -626,8 +615,7 @@ fn a_burn_that_the_power_cuts_off_is_settled_and_finished_by_the_next_one() {
         "the chip said what became of it"
     );
     let approval = grant(&station, &subject(&refused(&station, &burn)), &[]);
-    let mut with = burn.to_vec();
-    with.extend(["--approval", &approval]);
+    let with = under(&burn, &approval);
     let _burned = json(&station, 0, &with);
     let read = json(
         &station,
@@ -643,27 +631,11 @@ fn a_burn_that_the_power_cuts_off_is_settled_and_finished_by_the_next_one() {
 
 #[test]
 fn a_unit_whose_fuse_does_not_burn_is_put_aside_until_a_person_has_looked() {
-    let station = TestStation::new();
     // The first bit of UART_PRINT_CONTROL on this chip.
-    let faults = "[fuses]\nstuck = [{ block = 0, bit = 134 }]\n";
-    let faults = station.write("faults.toml", faults).display().to_string();
-    let fleet = Fleet::with(&FleetOptions {
-        chip: "esp32c3",
-        count: 1,
-        more: vec!["--faults".to_owned(), faults],
-    });
-    let port = format!("tcp://{}", fleet.tcp(1));
-    let burn = [
-        "efuse",
-        "burn",
-        "--port",
-        &port,
-        "--set",
-        "UART_PRINT_CONTROL=1",
-    ];
+    let (station, fleet, port) = faulty("[fuses]\nstuck = [{ block = 0, bit = 134 }]\n");
+    let burn = harmless(&port);
     let approval = grant(&station, &subject(&refused(&station, &burn)), &[]);
-    let mut with = burn.to_vec();
-    with.extend(["--approval", &approval]);
+    let with = under(&burn, &approval);
     let failed = json(&station, 30, &with);
     assert_eq!(failed["error"]["code"], "burn-failed", "{failed}");
     let aside = json(&station, 0, &["units", "quarantine"]);
@@ -684,33 +656,17 @@ fn a_unit_whose_fuse_does_not_burn_is_put_aside_until_a_person_has_looked() {
 /// Burns under an approval that is granted for it, and returns the answer and the approval.
 fn burned(station: &TestStation, burn: &[&str]) -> (Value, String) {
     let approval = grant(station, &subject(&refused(station, burn)), &[]);
-    let mut with = burn.to_vec();
-    with.extend(["--approval", &approval]);
+    let with = under(burn, &approval);
     (json(station, 0, &with), approval)
 }
 
 #[test]
 fn an_approval_that_was_used_is_not_good_again_also_if_nothing_came_of_it() {
-    let station = TestStation::new();
-    let faults = "[power_loss]\nat_pulse = 1\npulse = \"before\"\nback_after_ms = 50\n";
-    let faults = station.write("faults.toml", faults).display().to_string();
-    let fleet = Fleet::with(&FleetOptions {
-        chip: "esp32c3",
-        count: 1,
-        more: vec!["--faults".to_owned(), faults],
-    });
-    let port = format!("tcp://{}", fleet.tcp(1));
-    let burn = [
-        "efuse",
-        "burn",
-        "--port",
-        &port,
-        "--set",
-        "UART_PRINT_CONTROL=1",
-    ];
+    let (station, _fleet, port) =
+        faulty("[power_loss]\nat_pulse = 1\npulse = \"before\"\nback_after_ms = 50\n");
+    let burn = harmless(&port);
     let approval = grant(&station, &subject(&refused(&station, &burn)), &[]);
-    let mut with = burn.to_vec();
-    with.extend(["--approval", &approval]);
+    let with = under(&burn, &approval);
     let cut = json(&station, 50, &with);
     assert_eq!(cut["error"]["code"], "burn-interrupted", "{cut}");
     // The chip is as it was, and so is the plan.

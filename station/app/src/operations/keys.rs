@@ -20,7 +20,7 @@ use station_line::approval::Subject;
 use station_line::event::{EventKind, Mac};
 use station_line::journal::Journal;
 use station_line::keys::{
-    Custody, KeyKind, KeyName, KeyOrder, KeyOwner, KeyRecord, KeySource, KeyStore,
+    Custody, KeyKind, KeyName, KeyOrder, KeyOwner, KeyRecord, KeySource, KeyStore, STATION_KEY,
 };
 
 use super::security::{private_key, secret_file};
@@ -50,17 +50,14 @@ impl KeyId {
     }
 }
 
-/// Name of the key that the station signs releases with; the station alone makes and uses it.
-const OWN_KEY: &str = "station-release";
-
 /// Refuses the name of the station's own key: whoever could seal another in its place, or sign with it,
 /// could release recipes.
 ///
 /// # Errors
 /// `key-reserved`.
 pub(super) fn not_own(name: &KeyName) -> Result<(), OperationError> {
-    if name.as_str() == OWN_KEY {
-        let message = format!("`{OWN_KEY}` is the key that the station signs releases with");
+    if name.as_str() == STATION_KEY {
+        let message = format!("`{STATION_KEY}` is the key that the station signs releases with");
         return Err(OperationError::usage("key-reserved", message).hint("take another name"));
     }
     Ok(())

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use station_line::journal::{CrashPoint, Health, Journal, OpenOptions};
+use station_line::journal::{CrashPoint, Health, Journal, JournalError, OpenOptions};
 
 use crate::operation::OperationError;
 
@@ -53,8 +53,10 @@ impl OpenJournal {
                     ..OpenOptions::default()
                 },
             )?;
-            *place.journal.lock().unwrap_or_else(PoisonError::into_inner) = Some(journal.clone());
-            Ok(journal)
+            // Nothing of it is returned: an answer that nobody waits for would hold the file a while
+            // longer than this turn lasts.
+            *place.journal.lock().unwrap_or_else(PoisonError::into_inner) = Some(journal);
+            Ok::<(), JournalError>(())
         })
         .await
         .map_err(|error| {
@@ -62,7 +64,8 @@ impl OpenJournal {
                 "internal",
                 format!("opening the journal broke off: {error}"),
             )
-        })?
+        })??;
+        Ok(self.get().ok_or(JournalError::Closed)?)
     }
 
     /// Lets go of it. The file is closed when nobody else writes any more.

@@ -29,6 +29,7 @@ pub(super) use bits::Bits;
 pub use danger::{Danger, ParseDangerError};
 pub(super) use guards::{RD_DIS, WR_DIS, guard_set, hidden_words};
 pub use model::FuseModel;
+pub use pieces::halves;
 pub use record::PulseRecord;
 pub use refusal::{Refusal, Refusals};
 pub(super) use rules::{CRYPT_COUNT, DIGESTS};

@@ -2,6 +2,11 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use station_device::efuse::{PulseResult, PulseVerdict};
+use station_esp::efuse::plan::PulseRecord;
+use station_esp::efuse::reconcile::{Reconciled, Verdict};
+
+use super::{AttemptId, EventKind, Mac};
 
 /// How [`PulseRecord`] looks on the wire, for the schema.
 #[derive(JsonSchema)]
@@ -71,6 +76,53 @@ impl ReconcileVerdict {
             Self::NotDone => "not_done",
             Self::Partly => "partly",
             Self::Unclear => "unclear",
+        }
+    }
+}
+
+impl EventKind {
+    /// What became of a pulse, as the burner tells it; `attempt` is `None` outside a run.
+    #[must_use]
+    pub fn burn_finished(
+        attempt: Option<AttemptId>,
+        mac: &Mac,
+        pulse: &PulseRecord,
+        result: &PulseResult,
+    ) -> Self {
+        let (verdict, detail) = match &result.verdict {
+            PulseVerdict::Done => (BurnVerdict::Done, None),
+            PulseVerdict::Silent => (BurnVerdict::Silent, None),
+            PulseVerdict::Failed { reason } => (BurnVerdict::Failed, Some(reason.clone())),
+        };
+        Self::BurnFinished {
+            attempt,
+            mac: mac.clone(),
+            plan: pulse.plan.clone(),
+            number: pulse.number,
+            verdict,
+            tries: result.tries,
+            before: result.before.clone(),
+            after: result.after.clone(),
+            detail,
+        }
+    }
+
+    /// What the chip says about a pulse whose end nobody saw; `attempt` is `None` outside a run.
+    #[must_use]
+    pub fn burn_reconciled(attempt: Option<AttemptId>, mac: &Mac, found: &Reconciled) -> Self {
+        let (verdict, detail) = match &found.verdict {
+            Verdict::Done => (ReconcileVerdict::Done, None),
+            Verdict::NotDone => (ReconcileVerdict::NotDone, None),
+            Verdict::Partly { detail } => (ReconcileVerdict::Partly, Some(detail.clone())),
+            Verdict::Unclear { reason } => (ReconcileVerdict::Unclear, Some(reason.clone())),
+        };
+        Self::BurnReconciled {
+            attempt,
+            mac: mac.clone(),
+            plan: found.plan.clone(),
+            number: found.number,
+            verdict,
+            detail,
         }
     }
 }

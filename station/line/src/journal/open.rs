@@ -197,6 +197,15 @@ impl Journal {
             let what = format!("a note of kind `{}`", kind.word());
             return Err(JournalError::Refused { what });
         }
+        self.outside_a_run(at, kind).await
+    }
+
+    /// Records what belongs to no run.
+    pub(super) async fn outside_a_run(
+        &self,
+        at: DateTime<Utc>,
+        kind: EventKind,
+    ) -> Result<Arc<Event>, JournalError> {
         self.append(Draft {
             at,
             elapsed_us: 0,

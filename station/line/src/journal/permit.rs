@@ -12,7 +12,6 @@ use super::burn::BurnRow;
 use super::command::{Command, PlanRecord};
 use super::error::JournalError;
 use super::open::Journal;
-use super::stamp::Draft;
 use crate::approval::{Approval, ApprovalId, ApprovalState, Grant, MAX_VALIDITY, UseApproval};
 use crate::event::{Event, EventKind, Mac, PlanId};
 use crate::release::{Release, StationKey, TrustedKeys, verify};
@@ -48,7 +47,7 @@ impl Journal {
         })?;
         let id = ApprovalId::from_bits(bits);
         let event = self
-            .decided(
+            .outside_a_run(
                 grant.at,
                 EventKind::Approved {
                     approval: id.clone(),
@@ -119,7 +118,7 @@ impl Journal {
             key: release.key.clone(),
             signature: release.signature.clone(),
         };
-        let released_at = self.decided(at, event).await?.at;
+        let released_at = self.outside_a_run(at, event).await?.at;
         Ok(Release {
             released_at,
             ..release
@@ -144,7 +143,7 @@ impl Journal {
             by: by.to_owned(),
             reason: reason.to_owned(),
         };
-        self.decided(at, kind).await
+        self.outside_a_run(at, kind).await
     }
 
     /// Returns the release a plan may be run under.
@@ -173,20 +172,6 @@ impl Journal {
         let mut burns = self.burns_of(mac).await?;
         burns.retain(|burn| burn.state.is_unfinished());
         Ok(burns)
-    }
-
-    async fn decided(
-        &self,
-        at: DateTime<Utc>,
-        kind: EventKind,
-    ) -> Result<Arc<Event>, JournalError> {
-        self.append(Draft {
-            at,
-            elapsed_us: 0,
-            run: None,
-            kind,
-        })
-        .await
     }
 }
 

@@ -28,6 +28,7 @@ pub use error::KeyError;
 pub use kind::{Custody, KeyKind, KeyName, KeyOwner};
 pub use order::{KeyOrder, KeySource};
 pub use record::{Forgotten, KeyRecord};
+pub use station::STATION_KEY;
 pub use store::{KeyStore, KeyStoreOptions};
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use super::order::{KeyOrder, KeySource};
 use super::store::{KeyStore, MAX_LISTED, MAX_TEXT};
 use crate::release::{StationKey, TrustedKeys, parse_public};
 
-/// Name of the shared key that signs releases.
-const STATION_KEY: &str = "station-release";
+/// Name of the shared key that signs releases; the station alone makes and uses it.
+pub const STATION_KEY: &str = "station-release";
 
 impl KeyStore {
     /// Returns the key this station signs releases with; the first time, makes it.

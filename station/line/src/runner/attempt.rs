@@ -334,7 +334,8 @@ impl<'a> Attempt<'a> {
 
     /// Lets the step's action run against everything that may end it.
     async fn race(&mut self, turn: Turn<'_>) -> Result<Done, Failure> {
-        let droppable = action::may_be_dropped(&turn.step.action);
+        // What cannot be undone hears itself that it should end, and does so between pulses.
+        let droppable = !turn.step.action.is_irreversible();
         let ends = turn.ends;
         tokio::select! {
             biased;

@@ -51,24 +51,11 @@ impl Attempt<'_> {
         let pen = self.bay.pen();
         let mut unclear = None;
         for found in verdicts {
-            let (verdict, detail) = match found.verdict {
-                Verdict::Done => (ReconcileVerdict::Done, None),
-                Verdict::NotDone => (ReconcileVerdict::NotDone, None),
-                Verdict::Partly { detail } => (ReconcileVerdict::Partly, Some(detail)),
-                Verdict::Unclear { reason } => {
-                    unclear.get_or_insert_with(|| reason.clone());
-                    (ReconcileVerdict::Unclear, Some(reason))
-                }
-            };
-            pen.write(EventKind::BurnReconciled {
-                attempt: Some(self.id),
-                mac: mac.clone(),
-                plan: found.plan,
-                number: found.number,
-                verdict,
-                detail,
-            })
-            .await?;
+            pen.write(EventKind::burn_reconciled(Some(self.id), &mac, &found))
+                .await?;
+            if let Verdict::Unclear { reason } = found.verdict {
+                unclear.get_or_insert(reason);
+            }
         }
         match unclear {
             Some(reason) => Err(self.quarantine("burn-unclear", reason).await),

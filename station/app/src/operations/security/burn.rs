@@ -17,7 +17,7 @@ use station_line::event::{EventKind, Mac};
 use station_line::journal::{BurnRow, Journal};
 
 use super::super::attached::{Attached, reported};
-use super::record::{Recorded, reconciled};
+use super::record::Recorded;
 use crate::operation::{Call, Exit, OperationError};
 use crate::station::Station;
 use crate::station::permit::{Asked, permit, record};
@@ -207,7 +207,10 @@ impl Order<'_> {
         let mut unclear = None;
         for found in reconcile(&open, &looked.snapshot) {
             journal
-                .note(Utc::now(), reconciled(&looked.mac, &found))
+                .note(
+                    Utc::now(),
+                    EventKind::burn_reconciled(None, &looked.mac, &found),
+                )
                 .await?;
             if let Verdict::Unclear { reason } = found.verdict {
                 unclear.get_or_insert(reason);
@@ -234,6 +237,41 @@ impl Order<'_> {
             Ok(plan) => Ok(plan),
             Err(refusals) => Err(record(journal, self.operation, refused(&refusals)).await?),
         }
+    }
+
+    /// Looks at the chip and settles what is open on it; lets it go again if that cannot be done.
+    /// Returns what may be on the chip already, too.
+    ///
+    /// # Errors
+    /// Those of the connection and of [`Order::settle`].
+    pub(super) async fn open(
+        &self,
+        journal: &Journal,
+        attached: &Attached,
+    ) -> Result<(Bench, Vec<PulseRecord>), OperationError> {
+        let bench = Bench::open(self.station, attached, self.call).await?;
+        match self.settle(journal, &bench.looked).await {
+            Ok(earlier) => Ok((bench, earlier)),
+            Err(error) => bench.close(attached, Err(error)).await,
+        }
+    }
+
+    /// Plans what is wished, burns it and lets the chip go; also if the wish could not be made.
+    ///
+    /// # Errors
+    /// That of the wish; as [`Order::plan`] and [`Order::finish`].
+    pub(super) async fn fulfil(
+        &self,
+        journal: &Journal,
+        (bench, earlier): (Bench, Vec<PulseRecord>),
+        wish: Result<Wish, OperationError>,
+        attached: &Attached,
+    ) -> Result<BurnView, OperationError> {
+        let planned = match wish {
+            Ok(wish) => self.plan(journal, &bench.looked, &wish, &earlier).await,
+            Err(error) => Err(error),
+        };
+        self.finish(journal, bench, planned, attached).await
     }
 
     /// Gets leave for the plan and burns it.
@@ -268,17 +306,21 @@ impl Order<'_> {
         (bench, Ok(view))
     }
 
-    /// Burns the plan and lets the chip go.
+    /// Burns the plan and lets the chip go; also if the plan could not be made.
     ///
     /// # Errors
-    /// As [`Order::burn`].
+    /// That of the plan; as [`Order::burn`].
     pub(super) async fn finish(
         &self,
         journal: &Journal,
         bench: Bench,
-        plan: BurnPlan,
+        planned: Result<BurnPlan, OperationError>,
         attached: &Attached,
     ) -> Result<BurnView, OperationError> {
+        let plan = match planned {
+            Ok(plan) => plan,
+            Err(error) => return bench.close(attached, Err(error)).await,
+        };
         match self.burn(journal, bench, plan).await {
             (Some(bench), Ok(mut view)) => {
                 // What is burned is burned, also if the chip cannot be started afterwards: an error would

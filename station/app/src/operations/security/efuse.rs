@@ -460,23 +460,12 @@ impl Operation for EfuseBurn {
             operation: Self::DECLARATION.name,
             approval: parameters.approval.as_deref(),
         };
-        let bench = Bench::open(station, &parameters.attached, call).await?;
-        let planned = async {
-            let earlier = order.settle(&journal, &bench.looked).await?;
-            let wish = parameters
-                .wish
-                .wish(station, &bench.looked.snapshot)
-                .await?;
-            order.plan(&journal, &bench.looked, &wish, &earlier).await
-        };
-        match planned.await {
-            Ok(plan) => {
-                order
-                    .finish(&journal, bench, plan, &parameters.attached)
-                    .await
-            }
-            Err(error) => bench.close(&parameters.attached, Err(error)).await,
-        }
+        let opened = order.open(&journal, &parameters.attached).await?;
+        let snapshot = &opened.0.looked.snapshot;
+        let wish = parameters.wish.wish(station, snapshot).await;
+        order
+            .fulfil(&journal, opened, wish, &parameters.attached)
+            .await
     }
 
     fn words(view: &BurnView) -> String {

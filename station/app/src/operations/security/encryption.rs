@@ -19,7 +19,7 @@ use station_line::wish::encryption_fuses;
 
 use super::super::attached::Attached;
 use super::super::keys::{CustodyChoice, escrow, seal};
-use super::burn::{Bench, BurnView, Order};
+use super::burn::{BurnView, Order};
 use super::wish::{content, dangers, secret_file};
 use crate::operation::{Call, Declaration, Effect, Operation, OperationError};
 use crate::station::Station;
@@ -133,10 +133,9 @@ impl Operation for EncryptionEnable {
             operation: Self::DECLARATION.name,
             approval: parameters.approval.as_deref(),
         };
-        let bench = Bench::open(station, &parameters.attached, call).await?;
+        let (bench, earlier) = order.open(&journal, &parameters.attached).await?;
         let mac = bench.looked.mac.clone();
         let planned = async {
-            let earlier = order.settle(&journal, &bench.looked).await?;
             let sealed = key(
                 station,
                 &journal,
@@ -170,14 +169,10 @@ impl Operation for EncryptionEnable {
                 Ok(_) | Err(_) => Err(gone),
             }
         };
-        let mut view = match planned.await {
-            Ok(plan) => {
-                order
-                    .finish(&journal, bench, plan, &parameters.attached)
-                    .await?
-            }
-            Err(error) => return bench.close(&parameters.attached, Err(error)).await,
-        };
+        let planned = planned.await;
+        let mut view = order
+            .finish(&journal, bench, planned, &parameters.attached)
+            .await?;
         if parameters.custody == CustodyChoice::Forget {
             let gone = forget(station, &journal, &name, mac, call).await?;
             if !gone {

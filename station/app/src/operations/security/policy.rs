@@ -321,22 +321,17 @@ impl Operation for SecurityConfigure {
             operation: Self::DECLARATION.name,
             approval: parameters.approval.as_deref(),
         };
-        let bench = Bench::open(station, &parameters.attached, call).await?;
-        let planned = async {
-            let earlier = order.settle(&journal, &bench.looked).await?;
-            let policy = policy(station, &parameters.policy, &bench.looked.snapshot).await?;
-            let mut wish = policy::wish(&policy, &bench.looked.snapshot);
+        let opened = order.open(&journal, &parameters.attached).await?;
+        let snapshot = &opened.0.looked.snapshot;
+        let policy = policy(station, &parameters.policy, snapshot).await;
+        let wish = policy.map(|policy| {
+            let mut wish = policy::wish(&policy, snapshot);
             wish.accepted.extend(accepted);
-            order.plan(&journal, &bench.looked, &wish, &earlier).await
-        };
-        match planned.await {
-            Ok(plan) => {
-                order
-                    .finish(&journal, bench, plan, &parameters.attached)
-                    .await
-            }
-            Err(error) => bench.close(&parameters.attached, Err(error)).await,
-        }
+            wish
+        });
+        order
+            .fulfil(&journal, opened, wish, &parameters.attached)
+            .await
     }
 
     fn words(view: &BurnView) -> String {

@@ -2,12 +2,11 @@
 
 use async_trait::async_trait;
 use chrono::Utc;
-use station_device::efuse::{BurnWitness, PulseResult, PulseVerdict};
+use station_device::efuse::{BurnWitness, PulseResult};
 use station_esp::Chip;
 use station_esp::efuse::plan::PulseRecord;
-use station_esp::efuse::reconcile::{Reconciled, Verdict};
 use station_line::approval::ApprovalId;
-use station_line::event::{BurnVerdict, EventKind, Mac, ReconcileVerdict};
+use station_line::event::{EventKind, Mac};
 use station_line::journal::Journal;
 use tokio_util::sync::CancellationToken;
 
@@ -38,22 +37,7 @@ impl BurnWitness for Recorded {
     }
 
     async fn finished(&mut self, pulse: &PulseRecord, result: &PulseResult) -> Result<(), String> {
-        let (verdict, detail) = match &result.verdict {
-            PulseVerdict::Done => (BurnVerdict::Done, None),
-            PulseVerdict::Silent => (BurnVerdict::Silent, None),
-            PulseVerdict::Failed { reason } => (BurnVerdict::Failed, Some(reason.clone())),
-        };
-        let finished = EventKind::BurnFinished {
-            attempt: None,
-            mac: self.mac.clone(),
-            plan: pulse.plan.clone(),
-            number: pulse.number,
-            verdict,
-            tries: result.tries,
-            before: result.before.clone(),
-            after: result.after.clone(),
-            detail,
-        };
+        let finished = EventKind::burn_finished(None, &self.mac, pulse, result);
         self.note(finished).await
     }
 }
@@ -64,23 +48,5 @@ impl Recorded {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("{error} [{}]", error.code())),
         }
-    }
-}
-
-/// What the chip says about a pulse whose end nobody saw, for the record.
-pub(super) fn reconciled(mac: &Mac, found: &Reconciled) -> EventKind {
-    let (verdict, detail) = match &found.verdict {
-        Verdict::Done => (ReconcileVerdict::Done, None),
-        Verdict::NotDone => (ReconcileVerdict::NotDone, None),
-        Verdict::Partly { detail } => (ReconcileVerdict::Partly, Some(detail.clone())),
-        Verdict::Unclear { reason } => (ReconcileVerdict::Unclear, Some(reason.clone())),
-    };
-    EventKind::BurnReconciled {
-        attempt: None,
-        mac: mac.clone(),
-        plan: found.plan.clone(),
-        number: found.number,
-        verdict,
-        detail,
     }
 }

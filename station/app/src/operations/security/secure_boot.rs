@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use station_line::wish::{MAX_DIGESTS, secure_boot};
 
 use super::super::attached::Attached;
-use super::burn::{Bench, BurnView, Order};
+use super::burn::{BurnView, Order};
 use super::wish::{dangers, digests};
 use crate::operation::{Call, Declaration, Effect, Operation, OperationError};
 use crate::station::Station;
@@ -82,27 +82,19 @@ impl Operation for SecureBootEnable {
             operation: Self::DECLARATION.name,
             approval: parameters.approval.as_deref(),
         };
-        let bench = Bench::open(station, &parameters.attached, call).await?;
-        let planned = async {
-            let earlier = order.settle(&journal, &bench.looked).await?;
-            let mut wish = secure_boot(
-                bench.looked.snapshot.map(),
-                &digests,
-                parameters.revoke_unused,
-                parameters.aggressive_revoke,
-                parameters.content_signed,
-            );
-            wish.accepted = accepted;
-            order.plan(&journal, &bench.looked, &wish, &earlier).await
-        };
-        match planned.await {
-            Ok(plan) => {
-                order
-                    .finish(&journal, bench, plan, &parameters.attached)
-                    .await
-            }
-            Err(error) => bench.close(&parameters.attached, Err(error)).await,
-        }
+        let opened = order.open(&journal, &parameters.attached).await?;
+        let snapshot = &opened.0.looked.snapshot;
+        let mut wish = secure_boot(
+            snapshot.map(),
+            &digests,
+            parameters.revoke_unused,
+            parameters.aggressive_revoke,
+            parameters.content_signed,
+        );
+        wish.accepted = accepted;
+        order
+            .fulfil(&journal, opened, Ok(wish), &parameters.attached)
+            .await
     }
 
     fn words(view: &BurnView) -> String {

@@ -50,15 +50,25 @@ impl KeyPlaces {
 }
 
 /// Purposes whose key takes two slots: as wished, first half, second half.
-const WIDE: [(&str, &str, &str); 3] = [
-    ("XTS_AES_256_KEY", "XTS_AES_256_KEY_1", "XTS_AES_256_KEY_2"),
+const WIDE: [(&str, [&str; 2]); 3] = [
+    (
+        "XTS_AES_256_KEY",
+        ["XTS_AES_256_KEY_1", "XTS_AES_256_KEY_2"],
+    ),
     (
         "XTS_AES_256_PSRAM_KEY",
-        "XTS_AES_256_PSRAM_KEY_1",
-        "XTS_AES_256_PSRAM_KEY_2",
+        ["XTS_AES_256_PSRAM_KEY_1", "XTS_AES_256_PSRAM_KEY_2"],
     ),
-    ("ECDSA_KEY_P384", "ECDSA_KEY_P384_H", "ECDSA_KEY_P384_L"),
+    ("ECDSA_KEY_P384", ["ECDSA_KEY_P384_H", "ECDSA_KEY_P384_L"]),
 ];
+
+/// The purposes of the two slots that a key for `purpose` takes, first half first; `None` when one
+/// slot holds it.
+#[must_use]
+pub fn halves(purpose: &str) -> Option<[&'static str; 2]> {
+    let wide = WIDE.iter().find(|(name, _)| *name == purpose)?;
+    Some(wide.1)
+}
 
 impl Draft<'_> {
     /// The key in blocks, or refusals.
@@ -151,9 +161,8 @@ impl Draft<'_> {
     }
 
     fn purpose_pieces(&mut self, key: &KeyWish) -> Option<Vec<Piece>> {
-        let wide = WIDE.iter().find(|(name, ..)| *name == key.purpose);
-        let names = match wide {
-            Some((_, first, second)) => vec![*first, *second],
+        let names = match halves(&key.purpose) {
+            Some(halves) => halves.to_vec(),
             None => vec![key.purpose.as_str()],
         };
         let purposes: Vec<&'static KeyPurpose> = names
@@ -181,7 +190,7 @@ impl Draft<'_> {
             offset: 0,
             bytes: ordered(bytes, purpose.reversed),
             hide: if purpose.hidden { vec![0] } else { Vec::new() },
-            unfit: unfit(self.map.chip, purpose),
+            unfit: purpose.unfit,
         });
         Some(pieces.collect())
     }
@@ -208,15 +217,4 @@ fn ordered(bytes: &[u8], reversed: bool) -> Secret {
         bytes.reverse();
     }
     Secret::new(bytes)
-}
-
-/// Blocks whose slot cannot hold a purpose. The ESP32-H4's fault of KEY5 holds for the keys of
-/// PSRAM encryption, too, as espefuse 5.6 refuses them there.
-pub(super) fn unfit(chip: Chip, purpose: &KeyPurpose) -> &'static [u8] {
-    let psram = purpose.name.starts_with("XTS_") && purpose.name.contains("_PSRAM_");
-    if chip == Chip::Esp32H4 && psram {
-        &[9]
-    } else {
-        purpose.unfit
-    }
 }

@@ -12,7 +12,7 @@ use crate::efuse::map::{FuseBlock, KeyPurpose};
 use super::bits::Bits;
 use super::draft::{Draft, scheme};
 use super::guards::{self, RD_DIS, WR_DIS};
-use super::pieces::{KeyPlaces, unfit};
+use super::pieces::KeyPlaces;
 use super::{ContentPlan, Danger};
 
 /// The fields that count switching flash encryption on; a chip has one of them.
@@ -92,7 +92,7 @@ impl Draft<'_> {
                         "wish a purpose by name",
                     );
                 }
-                Some(purpose) if unfit(self.map.chip, purpose).contains(&block.number) => {
+                Some(purpose) if purpose.unfit.contains(&block.number) => {
                     let what = format!("its hardware cannot use `{}`", purpose.name);
                     if !self.refused("slot-unfit", block.name) {
                         self.refuse("slot-unfit", block.name, what, "take another key block");

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use station_device::flash::{PreparedImage, ProgressSink, WriteOptions};
 use station_esp::Chip;
 use station_esp::efuse::map::FuseMap;
-use station_esp::efuse::plan::{BurnPlan, Danger, Refusals, Snapshot, Wish};
+use station_esp::efuse::plan::{BurnPlan, Danger, Refusals, Snapshot, Wish, halves};
 use station_esp::secret::Secret;
 use station_esp::secure::encryption::{self, FlashKey, Scheme};
 
@@ -77,24 +77,10 @@ async fn key(attempt: &mut Attempt<'_>, turn: Turn<'_>, step: &BurnKey) -> Resul
     }
 }
 
-/// Purposes whose key takes two slots, each with a purpose of its own.
-const WIDE: [(&str, [&str; 2]); 3] = [
-    (
-        "XTS_AES_256_KEY",
-        ["XTS_AES_256_KEY_1", "XTS_AES_256_KEY_2"],
-    ),
-    (
-        "XTS_AES_256_PSRAM_KEY",
-        ["XTS_AES_256_PSRAM_KEY_1", "XTS_AES_256_PSRAM_KEY_2"],
-    ),
-    ("ECDSA_KEY_P384", ["ECDSA_KEY_P384_H", "ECDSA_KEY_P384_L"]),
-];
-
 /// Whether the chip has a hidden key for a purpose, in as many slots as that takes.
 fn holds(snapshot: &Snapshot, purpose: &str) -> bool {
-    let wide = WIDE.iter().find(|(name, _)| *name == purpose);
-    match wide {
-        Some((_, halves)) => halves.iter().all(|half| holds_in_a_slot(snapshot, half)),
+    match halves(purpose) {
+        Some(halves) => halves.iter().all(|half| holds_in_a_slot(snapshot, half)),
         None => holds_in_a_slot(snapshot, purpose),
     }
 }

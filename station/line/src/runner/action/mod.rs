@@ -93,26 +93,6 @@ fn skipped_by_now(attempt: &Attempt<'_>, action: &Action) -> bool {
     }
 }
 
-/// Whether an action may be broken off between two exchanges. One that does what cannot be undone
-/// is left alone until it is over: it hears itself that it should end, and does so between pulses.
-pub(super) fn may_be_dropped(action: &Action) -> bool {
-    match action {
-        Action::Efuse(_) | Action::Key(_) | Action::FlashEncryption(_) | Action::SecureBoot(_) => {
-            false
-        }
-        Action::Identify(_)
-        | Action::Erase(_)
-        | Action::Flash(_)
-        | Action::Data(_)
-        | Action::Serial(_)
-        | Action::Boot(_)
-        | Action::Test(_)
-        | Action::Command(_)
-        | Action::Check(_)
-        | Action::Read(_) => true,
-    }
-}
-
 /// Whether what the application printed belongs into the record of the step.
 pub(super) fn talks_to_application(action: &Action) -> bool {
     match action {

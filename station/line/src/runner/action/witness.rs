@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use station_device::FailureClass;
-use station_device::efuse::{BurnError, BurnWitness, Burned, PulseResult, PulseVerdict};
+use station_device::efuse::{BurnError, BurnWitness, Burned, PulseResult};
 use station_esp::efuse::plan::{BurnPlan, PulseRecord};
 use tokio_util::sync::CancellationToken;
 
 use crate::approval::ApprovalId;
-use crate::event::{AttemptId, BurnVerdict, EventKind, Mac};
+use crate::event::{AttemptId, EventKind, Mac};
 use crate::outcome::Failure;
 use crate::runner::attempt::{Attempt, Turn};
 use crate::runner::context::DurablePen;
@@ -48,22 +48,7 @@ impl BurnWitness for Witness {
     }
 
     async fn finished(&mut self, pulse: &PulseRecord, result: &PulseResult) -> Result<(), String> {
-        let (verdict, detail) = match &result.verdict {
-            PulseVerdict::Done => (BurnVerdict::Done, None),
-            PulseVerdict::Silent => (BurnVerdict::Silent, None),
-            PulseVerdict::Failed { reason } => (BurnVerdict::Failed, Some(reason.clone())),
-        };
-        let event = EventKind::BurnFinished {
-            attempt: Some(self.attempt),
-            mac: self.mac.clone(),
-            plan: pulse.plan.clone(),
-            number: pulse.number,
-            verdict,
-            tries: result.tries,
-            before: result.before.clone(),
-            after: result.after.clone(),
-            detail,
-        };
+        let event = EventKind::burn_finished(Some(self.attempt), &self.mac, pulse, result);
         self.pen
             .write(event)
             .await
