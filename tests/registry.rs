@@ -312,7 +312,7 @@ fn parameters_of(name: &str, folder: &TestStation) -> (Value, Option<&'static st
             return burn(json!({"policy": policy, "accept": accept}));
         }
         "esp_encryption_enable" => {
-            return burn(json!({"mode": "development", "content": "bootloader"}));
+            return burn(json!({"mode": "development", "content": "written"}));
         }
         "esp_secure_boot_enable" => {
             return burn(json!({"public_keys": [digest], "content_signed": true}));

@@ -489,7 +489,7 @@ fn encryption_seals_the_units_key_first_and_burns_it_under_an_approval() {
         "--mode",
         "development",
         "--content",
-        "bootloader",
+        "written",
     ];
     let approval = grant(&station, &subject(&refused(&station, &enable)), &[]);
     let keys = json(&station, 0, &["keys", "list"]);
@@ -687,7 +687,7 @@ fn encryption_for_ever_whose_key_is_forgotten_can_be_asked_for_again() {
         "--mode",
         "release",
         "--content",
-        "bootloader",
+        "written",
         "--custody",
         "forget",
     ];

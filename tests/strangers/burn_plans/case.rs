@@ -47,7 +47,7 @@ impl Case {
         folder: &Path,
     ) -> Self {
         let mut case = Self::new();
-        case.wish.content.encrypted = ContentPlan::ByBootloader;
+        case.wish.content.encrypted = ContentPlan::Written;
         let map = snapshot.map();
         if chance.one_in(6) {
             case.bits(chance);

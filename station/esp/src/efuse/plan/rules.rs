@@ -235,10 +235,20 @@ impl Draft<'_> {
             let hint = "wish the key with its purpose in the same plan, or burn it before";
             self.refuse("encryption-without-key", field.name, what, hint);
         }
-        if self.wish.content.encrypted == ContentPlan::Unknown {
-            let what = "nobody says how flash gets its ciphertext";
-            let hint = "write the ciphertext first, or leave it to the bootloader";
-            self.dare(Danger::EncryptionWithoutContent, field.name, what, hint);
+        match self.wish.content.encrypted {
+            ContentPlan::Written => {}
+            ContentPlan::Unknown => {
+                let what = "nobody says how flash gets its ciphertext";
+                let hint = "write the ciphertext first, or leave it to the bootloader";
+                self.dare(Danger::EncryptionWithoutContent, field.name, what, hint);
+            }
+            // ESP-IDF, `esp_flash_encrypt_check_and_update`: an odd count means that it is done.
+            ContentPlan::ByBootloader => {
+                let what = "a bootloader that is to encrypt does so while this is even, and burns \
+                            it itself when it is done";
+                let hint = "burn the key and leave this to the bootloader";
+                self.dare(Danger::EncryptionWithoutContent, field.name, what, hint);
+            }
         }
         if let Some(config) = self.map.field("FLASH_CRYPT_CONFIG")
             && end.number(config) != 0xF
