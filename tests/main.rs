@@ -11,7 +11,9 @@
 
 mod architecture;
 mod bad_input;
+mod corpus;
 mod crash;
+mod flash_contents;
 mod registry;
 mod run_cli;
 mod secrets;

@@ -2,6 +2,7 @@
 
 mod ending;
 mod faces;
+mod firmware;
 mod outcomes;
 mod security;
 

@@ -130,7 +130,7 @@ key = { purpose = "USER", source = { file = "given.bin" }, name = "given", read_
 
 [[step]]
 name = "encryption"
-flash_encryption = { mode = "development", content = "bootloader", images = ["bootloader", "table", "app"], key = { kind = "xts128", source = "generate", name = "flash" }, accept = ["encryption-without-content"] }
+flash_encryption = { mode = "development", content = "host", images = ["bootloader", "table", "app"], key = { kind = "xts128", source = "generate", name = "flash" } }
 "#;
 
 /// Runs a command that says as much as it can.

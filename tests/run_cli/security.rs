@@ -746,6 +746,44 @@ fn secure_boot_is_burned_and_told_also_where_the_chip_cannot_be_started_again() 
 }
 
 #[test]
+fn the_first_secure_boot_is_burned_once_the_digest_of_the_bootloader_is_in_flash() {
+    let (station, _fleet, port) = bench("esp32");
+    let bootloader = station_esp::loader::bootloader(station_esp::Chip::Esp32, 40).unwrap();
+    let bootloader = station.write("bootloader.bin", bootloader);
+    let bootloader = bootloader.display().to_string();
+    let digest = station.folder().join("digest.bin").display().to_string();
+    let enable = [
+        "security",
+        "enable-secure-boot",
+        "--port",
+        &port,
+        "--version1",
+        "--bootloader",
+        &bootloader,
+        "--digest-out",
+        &digest,
+        "--accept",
+        "secure-boot-version-one",
+    ];
+    let early = refused(&station, &enable);
+    assert_eq!(early["code"], "secure-boot-without-signed-content");
+    let bytes = std::fs::read(&digest).unwrap();
+    assert_eq!(bytes.len(), 192);
+    let write = ["flash", "write", &digest, "--at", "0x0", "--port", &port];
+    // Whether the chip can be started again over this connection is another matter.
+    let _written = station.run(&write);
+    let approval = grant(&station, &subject(&refused(&station, &enable)), &[]);
+    let mut with = enable.to_vec();
+    with.extend(["--approval", &approval]);
+    let done = json(&station, 0, &with);
+    assert!(done["pulses"].as_array().unwrap().len() >= 3, "{done}");
+    let again = json(&station, 0, &enable);
+    assert_eq!(again["pulses"].as_array().unwrap().len(), 0, "{again}");
+    assert_eq!(std::fs::read(&digest).unwrap(), bytes, "the same digest");
+    let _sound = station.run(&["journal", "verify"]).expect(0);
+}
+
+#[test]
 fn arming_leaves_no_approval_behind_that_nobody_used() {
     let (station, _fleet, port) = bench("esp32c3");
     let recipe = irreversible(&station);

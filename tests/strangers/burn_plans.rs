@@ -33,8 +33,9 @@ const CASES: u64 = 6;
 const SHARE: usize = 8;
 
 /// Codes of refusals that espefuse does not have.
-const OURS_ALONE: [&str; 8] = [
+const OURS_ALONE: [&str; 9] = [
     "secure-boot-without-digest",
+    "secure-boot-both",
     "secure-download-on",
     "encryption-without-key",
     "wish-contradicts",

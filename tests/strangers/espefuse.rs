@@ -87,12 +87,23 @@ impl Board {
             .collect()
     }
 
+    fn shows_its_mac(&self) {
+        let summary = self.summary();
+        let shown = summary["MAC"].0.as_str().unwrap();
+        assert!(shown.contains(self.fleet.mac(1)), "{shown}");
+    }
+
     /// Takes the board's power away and gives it back.
     fn cycle_power(&self) {
+        self.told(&["power off", "power on"]);
+    }
+
+    /// Has the board do what its control socket is told.
+    fn told(&self, orders: &[&str]) {
         let path = self.fleet.folder().join("bays/bay1.ctl");
         let mut hand = UnixStream::connect(path).unwrap();
         let mut answers = BufReader::new(hand.try_clone().unwrap()).lines();
-        for order in ["power off", "power on"] {
+        for order in orders {
             writeln!(hand, "{order}").unwrap();
             assert_eq!(answers.next().unwrap().unwrap(), "ok");
         }
@@ -171,14 +182,7 @@ fn later_chip(chip: &'static str) {
     let (hidden, open, data) = (key(1, 32), key(2, 32), key(3, 32));
     let (hidden_file, open_file) = (board.file("hidden", &hidden), board.file("open", &open));
     let data_file = board.file("data", &data);
-    let blank = board.summary();
-    assert!(
-        blank["MAC"]
-            .0
-            .as_str()
-            .unwrap()
-            .contains(board.fleet.mac(1))
-    );
+    board.shows_its_mac();
     let mut commands = vec!["adc-info", "check-error"];
     if names.voltage {
         commands.extend(["set-flash-voltage", "3.3V"]);
@@ -244,14 +248,7 @@ fn first_chip() {
     let pem = signing_key("rsa3072").display().to_string();
     let (hidden, data) = (key(1, 32), key(3, 32));
     let (hidden_file, data_file) = (board.file("hidden", &hidden), board.file("data", &data));
-    let blank = board.summary();
-    assert!(
-        blank["MAC"]
-            .0
-            .as_str()
-            .unwrap()
-            .contains(board.fleet.mac(1))
-    );
+    board.shows_its_mac();
     let mut commands = vec!["adc-info", "check-error", "set-flash-voltage", "3.3V"];
     commands.extend(["burn-efuse", "JTAG_DISABLE", "1"]);
     commands.extend(["burn-key", "flash_encryption", &hidden_file]);
@@ -290,14 +287,7 @@ fn halved_chip() {
     let pem = signing_key("ecdsa256").display().to_string();
     let (low, data) = (key(1, 16), key(3, 32));
     let (low_file, data_file) = (board.file("low", &low), board.file("data", &data));
-    let blank = board.summary();
-    assert!(
-        blank["MAC"]
-            .0
-            .as_str()
-            .unwrap()
-            .contains(board.fleet.mac(1))
-    );
+    board.shows_its_mac();
     let purpose = "XTS_AES_128_KEY_DERIVED_FROM_128_EFUSE_BITS";
     let mut commands = vec![
         "adc-info",
@@ -496,5 +486,53 @@ fn what_the_chip_encrypted_with_the_key_in_its_fuses_espsecure_decrypts() {
         let what = ["--address", "0x10000", "--output", &back, &read];
         stranger("espsecure", &[&decrypt[..], &what].concat()).expect(0);
         assert_eq!(std::fs::read(&back).unwrap(), plain, "{chip}");
+    }
+}
+
+#[test]
+fn what_we_have_the_chip_encrypt_leaves_the_same_flash_as_esptools_write() {
+    let station = crate::support::TestStation::new();
+    for chip in ["esp32", "esp32c2", "esp32c3", "esp32s3", "esp32c6"] {
+        let board = Board::new(chip);
+        let secret = board.file("key", &key(5, 32));
+        // No whole block, and erased flash in the middle.
+        let mut plain = key(6, 255).repeat(40)[..9_001].to_vec();
+        plain[4096..8192].fill(0xFF);
+        let image = board.file("image.bin", &plain);
+        let burn: &[&str] = match chip {
+            "esp32" => &["burn-key", "flash_encryption", &secret],
+            _ => &["burn-key", "BLOCK_KEY0", &secret, "XTS_AES_128_KEY"],
+        };
+        board.espefuse(burn).expect(0);
+        if chip == "esp32" {
+            let config = ["burn-efuse", "FLASH_CRYPT_CONFIG", "0xf"];
+            board.espefuse(&config).expect(0);
+        }
+        let mut found = Vec::new();
+        for ours in [false, true] {
+            board
+                .esptool(&["erase-region", "0x10000", "0x4000"])
+                .expect(0);
+            if ours {
+                let port = board.fleet.pty(1).display().to_string();
+                let write = ["flash", "write", &image, "--at", "0x10000", "--encrypt"];
+                let told = station.run(&[&write[..], &["--port", &port, "--json"]].concat());
+                let told = told.expect(0).json();
+                assert_eq!(told["images"][0]["verified"], false, "{chip}: {told}");
+                // It started its application; esptool cannot ask for the loader over a bare socket.
+                board.told(&["reset download"]);
+            } else {
+                board
+                    .esptool(&["write-flash", "--encrypt", "0x10000", &image])
+                    .expect(0);
+            }
+            let read = board.file("read", &[]);
+            board
+                .esptool(&["read-flash", "0x10000", "0x4000", &read])
+                .expect(0);
+            found.push(std::fs::read(&read).unwrap());
+        }
+        assert_ne!(found[0][..4096], plain[..4096], "{chip}");
+        assert!(found[0] == found[1], "{chip}");
     }
 }

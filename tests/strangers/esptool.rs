@@ -248,23 +248,34 @@ fn a_ram_image_is_loaded_and_started() {
     .expect(0);
 }
 
-#[test]
-fn the_whole_round_works_over_rfc2217() {
-    let more = vec!["--strap".into(), "flash".into()];
+/// A C3 that is reset over RFC 2217. Three tests, as pySerial waits 0.3 s before each answer.
+fn over_rfc2217(part: fn(&Esptool<'_>)) {
     let fleet = Fleet::with(&FleetOptions {
         chip: "esp32c3",
         count: 1,
-        more,
+        more: vec!["--strap".into(), "flash".into()],
     });
-    let stub = Esptool {
+    part(&Esptool {
         fleet: &fleet,
         chip: "esp32c3",
         way: Way::Rfc2217,
         stub: true,
-    };
-    asks_who_it_is(&stub);
-    writes_and_reads_back(&stub);
-    erases(&stub);
+    });
+}
+
+#[test]
+fn a_chip_says_who_it_is_over_rfc2217() {
+    over_rfc2217(asks_who_it_is);
+}
+
+#[test]
+fn what_is_written_over_rfc2217_is_read_back() {
+    over_rfc2217(writes_and_reads_back);
+}
+
+#[test]
+fn flash_is_erased_over_rfc2217() {
+    over_rfc2217(erases);
 }
 
 #[test]

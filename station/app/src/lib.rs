@@ -6,6 +6,7 @@
 //! Invariants: faces name operations, never the runner or the journal's writer; only `cli::output` prints.
 
 pub mod operation;
+pub mod ota_server;
 pub mod rack;
 pub mod station;
 

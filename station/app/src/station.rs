@@ -9,6 +9,7 @@ mod burns;
 mod failures;
 mod keys;
 mod opened;
+mod ota;
 mod paths;
 pub(crate) mod permit;
 mod runs;
@@ -24,7 +25,8 @@ use station_line::journal::{CrashPoint, Journal, JournalError, OpenOptions, Read
 
 pub use bays::StationConfig;
 pub use burns::BurnGuard;
-pub(crate) use paths::{read_bounded, write_whole};
+pub use ota::OtaConfig;
+pub(crate) use paths::{exists, read_bounded, write_new, write_whole};
 pub use runs::{LiveRun, RunOrder};
 pub use signals::{CancelSignals, EndSignal, EndSignals};
 
@@ -34,12 +36,17 @@ use opened::OpenJournal;
 
 /// The journal of runs when nobody names another.
 const DEFAULT_JOURNAL: &str = "station.db";
+/// The journal of rehearsals when nobody names another.
+const REHEARSAL_JOURNAL: &str = "virtual.db";
 
 /// What a station is opened with.
 #[derive(Clone, Debug, Default)]
 pub struct StationOptions {
     /// The journal; without one, runs use `station.db` and other operations record there only if it exists.
     pub journal: Option<PathBuf>,
+    /// Whether the station is for virtual boards. Without a journal of that name it records in
+    /// `virtual.db` then, with serial numbers and keys of its own, and reaches no other board.
+    pub rehearsal: bool,
     /// The configuration with the jig's bays.
     pub config: Option<PathBuf>,
     /// The folder of sealed keys; without one it lies beside the journal, `station.keys`.
@@ -104,10 +111,25 @@ impl Station {
 
     /// The journal's file, whether or not it exists.
     pub fn journal_path(&self) -> &Path {
+        let unnamed = match self.options.rehearsal {
+            true => REHEARSAL_JOURNAL,
+            false => DEFAULT_JOURNAL,
+        };
         self.options
             .journal
             .as_deref()
-            .unwrap_or(Path::new(DEFAULT_JOURNAL))
+            .unwrap_or(Path::new(unnamed))
+    }
+
+    /// Whether it records where rehearsals are, because nobody named another journal.
+    pub fn is_rehearsing(&self) -> bool {
+        self.options.rehearsal && self.is_unnamed()
+    }
+
+    /// Whether nobody named the journal: it is one for real boards or one for virtual ones then, and
+    /// never both.
+    fn is_unnamed(&self) -> bool {
+        self.options.journal.is_none()
     }
 
     /// The journal, open for writing. Made if it is not there; what a crash left open is closed.
@@ -116,9 +138,15 @@ impl Station {
     /// Those of the journal: `journal-in-use`, `journal-newer`, `journal-corrupt`, `journal-write` …
     pub async fn journal(&self) -> Result<Journal, OperationError> {
         let crash = crash_point()?;
-        self.journal
+        let first = self.journal.get().is_none();
+        let journal = self
+            .journal
             .open(self.journal_path().to_owned(), crash)
-            .await
+            .await?;
+        if first {
+            self.say_unsaid(&journal).await;
+        }
+        Ok(journal)
     }
 
     /// Asks the journal something on a blocking thread, without opening it for writing.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use station_esp::command::Opcode;
+use station_esp::words::counted;
 
 use crate::address::AddressError;
 
@@ -105,7 +106,7 @@ impl FromStr for FailureClass {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// Nothing answered the bootloader's greeting.
-    #[error("no answer from a chip on `{link}` after {attempts} attempts")]
+    #[error("no answer from a chip on `{link}` after {}", counted(*.attempts, "attempt"))]
     NoAnswer {
         /// The link's name.
         link: String,
@@ -233,7 +234,10 @@ pub enum DeviceError {
         size: u32,
     },
     /// A block could not be written, however often it was tried.
-    #[error("`{name}`: block at 0x{offset:x} was not written after {tries} tries: {detail}")]
+    #[error(
+        "`{name}`: block at 0x{offset:x} was not written after {}: {detail}",
+        counted(*.tries, "try")
+    )]
     FlashWrite {
         /// The image.
         name: String,

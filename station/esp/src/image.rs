@@ -10,13 +10,26 @@
 mod descriptor;
 mod error;
 mod header;
+mod merge;
+mod optimize;
+mod part;
+mod patch;
+mod report;
 mod resize;
 #[cfg(test)]
 mod tests;
 
-pub use descriptor::AppDescriptor;
+pub use descriptor::{AppDescriptor, BootDescriptor};
 pub use error::ImageError;
 pub use header::{FlashMode, Header};
+pub use merge::{
+    Content, Format, MergeError, Piece, find_table, merge, patch_bootloader, split_raw,
+};
+pub use optimize::{Finding, compressed_sizes, optimize};
+pub use part::Part;
+pub(crate) use part::{Record, joined, ordered};
+pub use patch::{HeaderChange, patch};
+pub use report::{Checksum, Hash, Report, SegmentReport, Signature};
 pub use resize::for_flash_size;
 
 use sha2::{Digest, Sha256};
@@ -49,6 +62,11 @@ impl Segment {
     #[must_use]
     pub fn is_padding(&self) -> bool {
         self.address < PADDING_END
+    }
+
+    /// Whether what lies at this address comes from the segment.
+    fn loads(&self, address: u32) -> bool {
+        !self.is_padding() && self.address <= address && u64::from(address) < self.end()
     }
 
     /// First address behind the segment.
@@ -84,26 +102,11 @@ impl Image {
         let header = Header::parse(bytes)?;
         let chip =
             Chip::from_image_id(header.chip_id).ok_or(ImageError::UnknownChip(header.chip_id))?;
-        if header.segments == 0 || header.segments > MAX_SEGMENTS {
-            return Err(ImageError::SegmentCount(header.segments));
-        }
-        let mut at = Header::LENGTH;
-        let mut sum = 0xEF;
-        let mut segments = Vec::with_capacity(header.segments.into());
-        for index in 0..header.segments {
-            let segment = read_segment(bytes, at, index)?;
-            let start = segment.offset as usize;
-            at = start + segment.length as usize;
-            // The seed is part of every partial sum, so it is taken out again.
-            sum ^= checksum(&bytes[start..at]) ^ 0xEF;
-            segments.push(segment);
-        }
+        let (segments, sum, end) = read_segments(bytes, header.segments)?;
         let app = descriptor(bytes, &segments)?;
         for (index, segment) in (0..).zip(&segments) {
             check_address(chip.spec(), segment, index, app.as_ref())?;
         }
-        // The checksum is the last byte of its 16-byte line.
-        let end = at / 16 * 16 + 16;
         let stored = *bytes
             .get(end - 1)
             .ok_or(ImageError::Truncated { needs: end })?;
@@ -128,6 +131,18 @@ impl Image {
             app,
             length,
         })
+    }
+
+    /// Where ROM and bootloader look for a signature of secure boot version 1 or 2: right behind the image, or in
+    /// the sector behind it (`verify_secure_boot_signature` of ESP-IDF's `esp_image_format.c`).
+    #[must_use]
+    pub fn signature_offset(&self, version1: bool) -> usize {
+        let end = self.length as usize;
+        if version1 {
+            end
+        } else {
+            end.next_multiple_of(crate::secure::signature::SECTOR)
+        }
     }
 
     /// Checks that the image runs on this chip, and on this revision where it is known.
@@ -176,11 +191,31 @@ impl Image {
     /// Whether the entry point lies in a segment; a linker that puts it elsewhere made a mistake.
     #[must_use]
     pub fn entry_is_loaded(&self) -> bool {
-        let entry = self.header.entry;
-        self.segments.iter().any(|segment| {
-            !segment.is_padding() && segment.address <= entry && u64::from(entry) < segment.end()
-        })
+        self.segments
+            .iter()
+            .any(|segment| segment.loads(self.header.entry))
     }
+}
+
+/// The segments that an image says it has, the checksum that their bytes have, and where the bytes
+/// end that checksum and padding are part of.
+fn read_segments(bytes: &[u8], count: u8) -> Result<(Vec<Segment>, u8, usize), ImageError> {
+    if count == 0 || count > MAX_SEGMENTS {
+        return Err(ImageError::SegmentCount(count));
+    }
+    let mut at = Header::LENGTH;
+    let mut sum = checksum(&[]);
+    let mut segments = Vec::with_capacity(count.into());
+    for index in 0..count {
+        let segment = read_segment(bytes, at, index)?;
+        let start = segment.offset as usize;
+        at = start + segment.length as usize;
+        // The seed is part of every partial sum, so it is taken out again.
+        sum ^= checksum(&bytes[start..at]) ^ checksum(&[]);
+        segments.push(segment);
+    }
+    // The checksum is the last byte of its 16-byte line.
+    Ok((segments, sum, at / 16 * 16 + 16))
 }
 
 fn read_segment(bytes: &[u8], at: usize, index: u8) -> Result<Segment, ImageError> {

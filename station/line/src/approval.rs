@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::event::{PlanId, RunId};
+use crate::release::TrustedKeys;
 
 /// Longest time an approval can be given for.
 pub const MAX_VALIDITY: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -219,6 +220,8 @@ pub struct UseApproval {
     pub by: String,
     /// The operation that stands in the record if this is refused.
     pub operation: String,
+    /// Whose releases count: an approval of a plan is used only while the plan is released.
+    pub trusted: TrustedKeys,
 }
 
 /// Whether an approval can be used.

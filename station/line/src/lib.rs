@@ -18,4 +18,5 @@ pub mod release;
 pub mod runner;
 pub mod serial;
 pub mod template;
+mod unit_files;
 pub mod wish;

@@ -14,13 +14,15 @@ use station_device::FailureClass;
 use station_esp::chip::{Chip, Revision};
 use station_esp::efuse::plan::{Danger, FlashVoltage, Slot};
 use station_esp::efuse::policy::Policy;
+use station_esp::nvs;
 use station_esp::secret::Secret;
 
 use crate::event::{PlanId, StepName};
 use crate::keys::{Custody, KeyKind, KeyName};
 use crate::outcome::Limits;
-use crate::serial::SerialSource;
+use crate::serial::{SerialSource, UnitList};
 use crate::template::Template;
+pub use crate::unit_files::{UnitFileError, UnitFiles};
 
 /// A compiled recipe, identified by a hash over itself and every byte it will write.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub struct PlanContents {
     pub run: RunSettings,
     /// Where serial numbers come from, if units get one.
     pub serial: Option<SerialSource>,
+    /// What each unit gets of its own, if a list says so.
+    pub values: Option<UnitList>,
     /// Every image, checked and non-overlapping.
     pub images: Vec<PlanImage>,
     /// Partitions of the plan's table, for steps that name one.
@@ -102,6 +106,8 @@ impl Plan {
     pub fn is_encrypted(&self, image: usize) -> bool {
         self.contents.steps.iter().any(|step| {
             matches!(&step.action, Action::FlashEncryption(step) if step.images.contains(&image))
+                || matches!(&step.action, Action::Flash(step)
+                    if step.encrypted && step.images.contains(&image))
         })
     }
 
@@ -222,6 +228,7 @@ impl PlanStep {
         let mut templates: Vec<&Template> = self.when.iter().map(|when| &when.subject).collect();
         match &self.action {
             Action::Data(write) | Action::Serial(write) => templates.push(&write.value),
+            Action::Nvs(nvs) => templates.extend(nvs.values.iter().map(|value| &value.value)),
             Action::Test(test) => {
                 templates.extend(
                     test.script
@@ -280,6 +287,8 @@ pub enum Action {
     Data(WriteBytes),
     /// Write the serial number as text and read it back.
     Serial(WriteBytes),
+    /// Write an NVS partition made for this unit and read it back.
+    Nvs(Box<Nvs>),
     /// Start the application and wait for a text.
     Boot(Boot),
     /// Talk to the application and judge what it says.
@@ -309,6 +318,7 @@ impl Action {
             Self::Flash(_) => "flash",
             Self::Data(_) => "data",
             Self::Serial(_) => "serial",
+            Self::Nvs(_) => "nvs",
             Self::Boot(_) => "boot",
             Self::Test(_) => "test",
             Self::Command(_) => "command",
@@ -330,6 +340,7 @@ impl Action {
             | Self::Flash(_)
             | Self::Data(_)
             | Self::Serial(_)
+            | Self::Nvs(_)
             | Self::Boot(_)
             | Self::Test(_)
             | Self::Command(_)
@@ -343,18 +354,20 @@ impl Action {
         match self {
             Self::Key(step) => Some(&step.key),
             Self::FlashEncryption(step) => Some(&step.key),
+            Self::SecureBoot(SecureBoot::V1(step)) => Some(&step.digest.key),
             Self::Identify(_)
             | Self::Erase(_)
             | Self::Flash(_)
             | Self::Data(_)
             | Self::Serial(_)
+            | Self::Nvs(_)
             | Self::Boot(_)
             | Self::Test(_)
             | Self::Command(_)
             | Self::Check(_)
             | Self::Read(_)
             | Self::Efuse(_)
-            | Self::SecureBoot(_) => None,
+            | Self::SecureBoot(SecureBoot::V2(_)) => None,
         }
     }
 }
@@ -395,6 +408,8 @@ pub struct Flash {
     pub verify: bool,
     /// Whether an image whose MD5 already matches is left alone.
     pub skip_unchanged: bool,
+    /// Whether the chip encrypts what is sent to it.
+    pub encrypted: bool,
 }
 
 /// `data` and `serial`: bytes made for one unit.
@@ -404,11 +419,14 @@ pub struct WriteBytes {
     pub range: Range,
     /// How the text becomes bytes.
     pub encoding: Encoding,
-    /// The text.
+    /// The text; the name of a file where there are `files`.
     pub value: Template,
-    /// Whether the rest of the range is filled with 0xFF (erased) so that nothing older stays
-    /// behind.
+    /// Files that hold the bytes of units.
+    pub files: Option<UnitFiles>,
+    /// Whether the rest of the range is filled so that nothing older stays behind.
     pub clear: bool,
+    /// What the rest is filled with; 0xFF is erased flash.
+    pub pad: u8,
 }
 
 /// How text becomes bytes.
@@ -418,6 +436,80 @@ pub enum Encoding {
     Text,
     /// Pairs of hex digits.
     Hex,
+    /// Base64 with padding.
+    Base64,
+}
+
+impl Encoding {
+    /// Turns text into bytes.
+    ///
+    /// # Errors
+    /// What the text is not.
+    pub fn decode(self, text: &str) -> Result<Vec<u8>, &'static str> {
+        match self {
+            Self::Text => Ok(text.as_bytes().to_vec()),
+            Self::Hex => hex::decode(text.trim()).map_err(|_| "it is not pairs of hex digits"),
+            // Tables of NVS have the same form.
+            Self::Base64 => match nvs::Value::from_text("base64", text.trim()) {
+                Ok(nvs::Value::Blob(bytes)) => Ok(bytes),
+                Ok(_) | Err(_) => Err("it is not base64"),
+            },
+        }
+    }
+}
+
+/// `nvs`: an NVS partition made for one unit.
+#[derive(Clone, Debug)]
+pub struct Nvs {
+    /// The partition.
+    pub range: Range,
+    /// The form of its image.
+    pub version: nvs::Version,
+    /// The CSV file it is based on, for people.
+    pub origin: Option<String>,
+    /// What every unit gets, with empty values where a unit has its own, in the order in which
+    /// everything is written.
+    pub base: nvs::Content,
+    /// What a unit has of its own; every entry stands in `base`.
+    pub values: Vec<NvsValue>,
+    /// How it is encrypted, if it is.
+    pub encryption: Option<NvsEncryption>,
+}
+
+/// An entry of an NVS partition whose value only a unit has.
+#[derive(Clone, Debug)]
+pub struct NvsValue {
+    /// Its namespace.
+    pub namespace: nvs::Name,
+    /// Its key.
+    pub key: nvs::Name,
+    /// How the text becomes a value.
+    pub form: NvsForm,
+    /// The text.
+    pub value: Template,
+}
+
+/// How text becomes a value.
+#[derive(Clone, Debug)]
+pub enum NvsForm {
+    /// As in the CSV form of NVS, in this encoding.
+    Encoding(&'static str),
+    /// It names a file that holds the bytes.
+    File(UnitFiles),
+}
+
+/// Where the keys of an encrypted NVS partition are.
+#[derive(Clone, Debug)]
+pub enum NvsEncryption {
+    /// Made for each unit, in a partition of their own.
+    Partition(Range),
+    /// They follow from an HMAC key, which an earlier step has burned.
+    Hmac {
+        /// The step.
+        step: StepName,
+        /// Its key.
+        key: Box<PlanKey>,
+    },
 }
 
 /// `boot`: start the application and wait.
@@ -676,6 +768,12 @@ pub struct FlashEncryption {
     pub images: Vec<usize>,
     /// Who encrypts them.
     pub content: EncryptedBy,
+    /// ESP32-C2: what secure boot, which comes later, will trust. It shares a block with the key,
+    /// and the block is burned once.
+    pub trusted: Option<TrustedKey>,
+    /// ESP32: the digest that secure boot version 1, which comes later, compares. The chip reads it
+    /// as ciphertext, too.
+    pub digest: Option<BootloaderDigest>,
     /// Dangers that are wanted.
     pub accepted: Vec<Danger>,
 }
@@ -689,9 +787,53 @@ pub enum EncryptedBy {
     Bootloader,
 }
 
-/// `secure_boot`: the keys a chip trusts.
+/// `secure_boot`: what a chip starts.
+#[derive(Clone, Debug)]
+pub enum SecureBoot {
+    /// Version 1, of the ESP32 alone: a bootloader whose digest was made with the chip's key.
+    V1(SecureBootV1),
+    /// Version 2: what a key signed whose digest is in the chip.
+    V2(SecureBootV2),
+}
+
+impl SecureBoot {
+    /// Bootloaders and applications that the chip would start: indices into the plan's images.
+    pub fn signed(&self) -> &[usize] {
+        match self {
+            Self::V1(step) => &step.signed,
+            Self::V2(step) => &step.signed,
+        }
+    }
+}
+
+/// Secure boot version 1.
+#[derive(Clone, Debug)]
+pub struct SecureBootV1 {
+    /// The digest that the ROM compares.
+    pub digest: BootloaderDigest,
+    /// Where the public key came from that the bootloader carries and applications are signed
+    /// with, for people.
+    pub signed_by: String,
+    /// The bootloader, and the applications that it would start: indices into the plan's images.
+    pub signed: Vec<usize>,
+    /// Whether flash encryption, which came before, has written the digest as ciphertext.
+    pub encrypted: bool,
+}
+
+/// The digest of a bootloader, which lies at the start of flash.
+#[derive(Clone, Debug)]
+pub struct BootloaderDigest {
+    /// The key it is made with.
+    pub key: PlanKey,
+    /// The bootloader: an index into the plan's images.
+    pub bootloader: usize,
+    /// Dangers that are wanted where it is switched on.
+    pub accepted: Vec<Danger>,
+}
+
+/// Secure boot version 2: the keys a chip trusts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecureBoot {
+pub struct SecureBootV2 {
     /// One to three of them.
     pub digests: Vec<TrustedKey>,
     /// Bootloaders and applications that one of them has signed: indices into the plan's images.
@@ -713,17 +855,38 @@ pub struct TrustedKey {
     pub digest: [u8; 32],
 }
 
-/// `read`: flash content to record or compare.
+/// `read`: look at flash.
 #[derive(Clone, Debug)]
 pub struct Read {
-    /// What to read.
+    /// What is read.
     pub range: Range,
-    /// Text it must equal, after `encoding`, padding (0x00, 0xFF) stripped.
+    /// What its bytes are.
+    pub form: ReadForm,
+    /// What it must be, as text.
     pub equals: Option<Template>,
-    /// How bytes become text.
-    pub encoding: Encoding,
-    /// Name of the measurement that records the text.
-    pub measure: Option<String>,
-    /// Whether the bytes are stored as an attachment.
+    /// How it is recorded and judged. What `equals` gives for a unit is a limit too.
+    pub measure: Option<Measure>,
+    /// Whether the bytes are stored with the record.
     pub attach: bool,
+}
+
+/// What bytes in flash are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadForm {
+    /// They stand for text.
+    Bytes(Encoding),
+    /// A number without sign.
+    Number {
+        /// Its bytes: 1, 2, 4 or 8.
+        width: u8,
+        /// Whether its most significant byte comes first.
+        big_endian: bool,
+    },
+    /// An NVS partition, one value of which is meant.
+    Nvs {
+        /// The value's namespace.
+        namespace: nvs::Name,
+        /// Its key.
+        key: nvs::Name,
+    },
 }

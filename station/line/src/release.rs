@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use station_esp::ota::{OtaError, Package};
 use station_esp::secret::Secret;
 use thiserror::Error;
 
@@ -39,6 +40,14 @@ impl StationKey {
     /// Returns the public key, 64 hex digits.
     pub fn public_hex(&self) -> String {
         hex::encode(self.0.verifying_key().as_bytes())
+    }
+
+    /// Signs an OTA package; what is signed begins with a text of its own, so it means nothing else.
+    ///
+    /// # Errors
+    /// When the key has signed it already.
+    pub fn sign_package(&self, package: &mut Package<'_>) -> Result<(), OtaError> {
+        package.sign(&Secret::new(self.0.to_bytes().to_vec()))
     }
 
     fn sign(&self, message: &[u8]) -> String {

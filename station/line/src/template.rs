@@ -8,6 +8,7 @@
 //! Z), `nocolon` (takes the colons out, for a MAC), `ascii` (the text's bytes as pairs of hex
 //! digits), `padN` (zero bytes behind pairs of hex digits, until they are N).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -248,20 +249,30 @@ impl Template {
     /// # Errors
     /// [`TemplateError::NoValue`] if a name has no value, [`TemplateError::RenderedTooLong`].
     pub fn render(&self, values: &Values) -> Result<String, TemplateError> {
+        self.render_with(|name| values.get(name).map(Cow::Borrowed))
+    }
+
+    /// Returns the text for one unit, of which `value` knows what the names stand for.
+    ///
+    /// # Errors
+    /// As [`Template::render`].
+    pub fn render_with<'a>(
+        &self,
+        value: impl Fn(&str) -> Option<Cow<'a, str>>,
+    ) -> Result<String, TemplateError> {
         let mut text = String::new();
         for part in &self.parts {
             match part {
                 Part::Literal(literal) => text.push_str(literal),
                 Part::Name { name, filters } => {
-                    let value = values
-                        .get(name)
-                        .ok_or_else(|| TemplateError::NoValue { name: name.clone() })?;
+                    let value =
+                        value(name).ok_or_else(|| TemplateError::NoValue { name: name.clone() })?;
                     if value.len() > MAX_RENDERED {
                         return Err(TemplateError::RenderedTooLong);
                     }
                     let filtered = filters
                         .iter()
-                        .try_fold(value.to_owned(), |text, filter| filter.apply(&text))?;
+                        .try_fold(value.into_owned(), |text, filter| filter.apply(&text))?;
                     text.push_str(&filtered);
                 }
             }

@@ -15,7 +15,8 @@ use thiserror::Error;
 
 use crate::keys::KeyKind;
 use crate::plan::{
-    BurnKey, Efuse, Encoding, EncryptedBy, FlashEncryption, FuseValue, SecureBoot, UnitBytes,
+    BootloaderDigest, BurnKey, Efuse, EncryptedBy, FlashEncryption, FuseValue, SecureBootV2,
+    UnitBytes,
 };
 use crate::template::{Template, TemplateError, Values};
 
@@ -140,14 +141,12 @@ fn counted(place: &str, template: &Template, values: &Values) -> Result<u64, Wis
 /// The bytes a unit gets.
 fn rendered(place: &str, bytes: &UnitBytes, values: &Values) -> Result<Vec<u8>, WishError> {
     let text = bytes.value.render(values)?;
-    match bytes.encoding {
-        Encoding::Text => Ok(text.into_bytes()),
-        Encoding::Hex => hex::decode(text.trim()).map_err(|_| WishError::Value {
-            place: place.to_owned(),
-            text: text.chars().take(80).collect(),
-            reason: "it is not pairs of hex digits",
-        }),
-    }
+    let decoded = bytes.encoding.decode(&text);
+    decoded.map_err(|reason| WishError::Value {
+        place: place.to_owned(),
+        text: text.chars().take(80).collect(),
+        reason,
+    })
 }
 
 /// What a `key` step wants.
@@ -172,6 +171,8 @@ pub fn encryption_purpose(chip: Chip, kind: KeyKind) -> &'static str {
         "flash_encryption"
     } else if kind == KeyKind::XtsAes256 {
         "XTS_AES_256_KEY"
+    } else if kind == KeyKind::Aes128 {
+        "XTS_AES_128_KEY_DERIVED_FROM_128_EFUSE_BITS"
     } else {
         "XTS_AES_128_KEY"
     }
@@ -181,6 +182,31 @@ pub fn encryption_purpose(chip: Chip, kind: KeyKind) -> &'static str {
 /// switched off again. Those of them that the chip has.
 #[must_use]
 pub fn encryption_fuses(map: &FuseMap, release: bool) -> Vec<FieldWish> {
+    let mut fields = fuses_beside_count(map, release);
+    // On with an odd number of set bits. One chip may know its count by both names.
+    let counts = [("SPI_BOOT_CRYPT_CNT", 7), ("FLASH_CRYPT_CNT", 127)];
+    let mut counts = counts.into_iter();
+    if let Some((count, full)) = counts.find(|(count, _)| map.field(count).is_some()) {
+        fields.push(FieldWish {
+            field: count.to_owned(),
+            value: FieldValue::Number(if release { full } else { 1 }),
+        });
+    }
+    fields
+}
+
+/// The same for a chip whose bootloader is to encrypt flash on its first start. It does so while
+/// the count is even and burns the count when it is done, so until then the count is its own.
+/// Source: ESP-IDF, `esp_flash_encrypt_check_and_update`.
+#[must_use]
+pub fn fuses_for_bootloader(map: &FuseMap, release: bool, is_on: bool) -> Vec<FieldWish> {
+    match is_on {
+        true => encryption_fuses(map, release),
+        false => fuses_beside_count(map, release),
+    }
+}
+
+fn fuses_beside_count(map: &FuseMap, release: bool) -> Vec<FieldWish> {
     let mut fields = Vec::new();
     let mut want = |field: &str, value: u64| {
         if map.field(field).is_some() {
@@ -196,19 +222,15 @@ pub fn encryption_fuses(map: &FuseMap, release: bool) -> Vec<FieldWish> {
         }
     }
     want("FLASH_CRYPT_CONFIG", 0xF);
-    // On with an odd number of set bits. One chip may know its count by both names.
-    let counts = [("SPI_BOOT_CRYPT_CNT", 7), ("FLASH_CRYPT_CNT", 127)];
-    let mut counts = counts.into_iter();
-    if let Some((count, full)) = counts.find(|(count, _)| map.field(count).is_some()) {
-        want(count, if release { full } else { 1 });
-    }
     fields
 }
 
-/// What a `flash_encryption` step wants; without a key only that the fuses say it is on.
+/// What a `flash_encryption` step wants of a chip whose flash is read as ciphertext already, or not;
+/// without a key only that the fuses say what they must.
 pub(crate) fn of_flash_encryption(
     step: &FlashEncryption,
     map: &FuseMap,
+    is_on: bool,
     key: Option<Secret>,
 ) -> Wish {
     let keys = key.into_iter().map(|key| KeyWish {
@@ -218,18 +240,73 @@ pub(crate) fn of_flash_encryption(
         read_protect: Some(true),
         write_protect: Some(true),
     });
+    let mut keys: Vec<_> = keys.collect();
+    // The other half of the block that the key is in, which is burned once.
+    if let (Some(trusted), false) = (&step.trusted, keys.is_empty()) {
+        keys.push(KeyWish {
+            slot: step.key.slot.clone(),
+            purpose: DIGEST_OF_C2.to_owned(),
+            key: digest_key(map.chip, &trusted.digest),
+            read_protect: Some(false),
+            write_protect: Some(true),
+        });
+    }
     Wish {
-        fields: encryption_fuses(map, step.release),
-        keys: keys.collect(),
+        fields: match step.content {
+            EncryptedBy::Host => encryption_fuses(map, step.release),
+            EncryptedBy::Bootloader => fuses_for_bootloader(map, step.release, is_on),
+        },
+        keys,
         content: FlashContent {
             encrypted: match step.content {
                 EncryptedBy::Host => ContentPlan::Written,
                 EncryptedBy::Bootloader => ContentPlan::ByBootloader,
             },
             signed_by: Vec::new(),
+            digested: false,
         },
         accepted: step.accepted.clone(),
         ..Wish::default()
+    }
+}
+
+/// What the half block of the ESP32-C2 is for that holds a digest.
+const DIGEST_OF_C2: &str = "SECURE_BOOT_DIGEST";
+
+/// What the key of secure boot version 1 is for.
+pub const FIRST_SECURE_BOOT: &str = "secure_boot_v1";
+
+/// What secure boot version 1 wants; without a key only that the fuses say it is on. `digested`
+/// says that the digest of the bootloader is in flash, made with that key.
+#[must_use]
+pub fn first_secure_boot(key: Option<Secret>, digested: bool) -> Wish {
+    let keys = key.into_iter().map(|key| KeyWish {
+        slot: Slot::Free,
+        purpose: FIRST_SECURE_BOOT.to_owned(),
+        key,
+        read_protect: Some(true),
+        write_protect: Some(true),
+    });
+    Wish {
+        keys: keys.collect(),
+        fields: vec![FieldWish {
+            field: "ABS_DONE_0".to_owned(),
+            value: FieldValue::Number(1),
+        }],
+        content: FlashContent {
+            encrypted: ContentPlan::Unknown,
+            signed_by: Vec::new(),
+            digested,
+        },
+        ..Wish::default()
+    }
+}
+
+/// What a `secure_boot` step with version 1 wants. The digest is in flash before it is burned.
+pub(crate) fn of_first_secure_boot(step: &BootloaderDigest, key: Option<Secret>) -> Wish {
+    Wish {
+        accepted: step.accepted.clone(),
+        ..first_secure_boot(key, true)
     }
 }
 
@@ -260,7 +337,7 @@ pub fn secure_boot(
         purpose: if first {
             "secure_boot_v2".to_owned()
         } else if map.chip == Chip::Esp32C2 {
-            "SECURE_BOOT_DIGEST".to_owned()
+            DIGEST_OF_C2.to_owned()
         } else {
             format!("SECURE_BOOT_DIGEST{index}")
         },
@@ -298,13 +375,14 @@ pub fn secure_boot(
         content: FlashContent {
             encrypted: ContentPlan::Unknown,
             signed_by: if signed { digests.to_vec() } else { Vec::new() },
+            digested: false,
         },
         ..Wish::default()
     }
 }
 
-/// What a `secure_boot` step wants.
-pub(crate) fn of_secure_boot(step: &SecureBoot, map: &FuseMap) -> Wish {
+/// What a `secure_boot` step with version 2 wants.
+pub(crate) fn of_secure_boot(step: &SecureBootV2, map: &FuseMap) -> Wish {
     let digests: Vec<[u8; 32]> = step.digests.iter().map(|trusted| trusted.digest).collect();
     Wish {
         accepted: step.accepted.clone(),

@@ -19,7 +19,7 @@ mod three_quarters;
 #[cfg(test)]
 mod tests;
 
-use crate::fault::{FuseFaults, PowerLoss};
+use crate::fault::{FuseFaults, PowerLoss, PulseMoment};
 use crate::wire::Nanos;
 
 pub use controller::Burn;
@@ -131,6 +131,24 @@ impl EfuseArray {
             }
         }
         self.registers.load();
+    }
+
+    /// Burns fuses as software on the chip does, in one pulse, which the supply may fail in as it
+    /// may in a host's. The log is of what hosts burn.
+    pub(crate) fn burn_own(&mut self, change: impl FnOnce(&mut EfuseImage)) -> Wrote {
+        let before = self.registers.cells.words().clone();
+        let moment = self.registers.count_pulse();
+        if moment != Some(PulseMoment::Before) {
+            self.edit(change);
+        }
+        if moment == Some(PulseMoment::Partly) {
+            self.registers.cells.cut_short(&before);
+            self.registers.load();
+        }
+        match moment {
+            Some(_) => Wrote::SupplyFails,
+            None => Wrote::Done,
+        }
     }
 
     /// A field that is a single bit, or false where the chip has none, as it was read last.

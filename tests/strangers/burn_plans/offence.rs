@@ -360,6 +360,11 @@ impl<'a> Offence<'a> {
         match code {
             "secure-boot-without-digest" if esp32 => self.field("ABS_DONE_1", 1),
             "secure-boot-without-digest" => self.field("SECURE_BOOT_EN", 1),
+            "secure-boot-both" if esp32 => {
+                self.key("BLOCK2", "secure_boot_v2", 32);
+                self.field("ABS_DONE_0", 1);
+                self.field("ABS_DONE_1", 1);
+            }
             "encryption-without-key" if esp32 => self.field("FLASH_CRYPT_CNT", 1),
             "encryption-without-key" => self.field("SPI_BOOT_CRYPT_CNT", 1),
             "secure-download-on" if !esp32 => {

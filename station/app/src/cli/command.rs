@@ -9,20 +9,20 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use super::output::Output;
 use super::{bench, docs, report, run, terminal, virtual_serve};
-use crate::operation::{AnyOperation, Call, Exit, Face, OperationError, Registry};
+use crate::operation::{AnyOperation, Call, Effect, Exit, Face, OperationError, Registry};
 use crate::operations::registry;
 use crate::station::{CancelSignals, EndSignals, Station, StationOptions};
 
 /// Options every command understands.
 #[derive(Args, Clone, Debug)]
 pub(super) struct GlobalOptions {
-    /// Journal to write and read
+    /// Journal to write and read (default: station.db, and virtual.db where only virtual boards take part)
     #[arg(long, global = true, value_name = "FILE", env = "STATION_DB")]
     db: Option<PathBuf>,
     /// Station configuration with the jig's bays
     #[arg(long, global = true, value_name = "FILE", env = "STATION_CONFIG")]
     config: Option<PathBuf>,
-    /// Folder of sealed keys (default: beside the journal, `station.keys`)
+    /// Folder of sealed keys (default: beside the journal, `station.keys` or `virtual.keys`)
     #[arg(long, global = true, value_name = "DIR", env = "STATION_KEYS")]
     keys: Option<PathBuf>,
     /// One JSON value per line instead of words
@@ -133,7 +133,14 @@ fn invoke(
     let parameters = operation.parameters(matches)?;
     block_on(async {
         let mut end = EndSignals::catch()?;
-        let station = Station::open(options.station())?;
+        let of_virtual_board = |real: &Station| Ok(real.is_of_virtual_board(&parameters));
+        let station = open_for(options.station(), of_virtual_board)?;
+        if station.is_rehearsing() && operation.declaration().effect != Effect::Read {
+            output.note(&format!(
+                "rehearsal: the board is virtual, and the record, approvals and keys are in {0} (--db {0})",
+                station.journal_path().display()
+            ));
+        }
         let mut call = Call::silent(Face::Cli, operator());
         call.progress = output.progress();
         call.confirmation = terminal::person(output);
@@ -151,6 +158,20 @@ fn invoke(
         station.close().await;
         outcome.map(|invoked| output.answer(&invoked))
     })
+}
+
+/// Opens the station with the journal that something belongs into: that of rehearsals where every board is
+/// virtual and nobody named one.
+pub(super) fn open_for(
+    mut options: StationOptions,
+    is_rehearsal: impl FnOnce(&Station) -> Result<bool, OperationError>,
+) -> Result<Station, OperationError> {
+    let station = Station::open(options.clone())?;
+    if !is_rehearsal(&station)? {
+        return Ok(station);
+    }
+    options.rehearsal = true;
+    Station::open(options)
 }
 
 /// Longest wait, at the end of a command, for threads that cannot be interrupted: one that reads standard
@@ -241,7 +262,11 @@ fn family_title(name: &str) -> &'static str {
     match name {
         "chip" => "Look at and talk to one chip",
         "flash" => "Write, read, erase and verify flash",
+        "firmware" => "Images: convert, merge, look into, change",
         "partition" => "Partition tables",
+        "nvs" => "Key-value storage: images of it and their keys",
+        "cert" => "Identity: certificates and keys for flash",
+        "ota" => "Updates over the air: packages, slots, serving",
         "security" => "Audit, policies, secure boot, flash encryption, signatures",
         "efuse" => "Read, plan and burn eFuses",
         "keys" => "Sealed keys: generate, list, import, forget",
@@ -265,7 +290,7 @@ fn mcp_command() -> Command {
                 .value_name("N")
                 .value_parser(clap::value_parser!(u32).range(1..=64))
                 .action(ArgAction::Set)
-                .help("Put N virtual boards in bays virtual:1 … virtual:N"),
+                .help("Put N virtual boards in bays virtual:1 … virtual:N; without --db nothing else is reached then, and virtual.db is the journal"),
         )
         .arg(
             Arg::new("root")
@@ -284,6 +309,7 @@ fn run_mcp(
 ) -> Result<Exit, OperationError> {
     let mut station = options.station();
     station.virtual_boards = matches.get_one::<u32>("virtual").copied().unwrap_or(0);
+    station.rehearsal = station.virtual_boards > 0;
     let roots: Vec<PathBuf> = matches
         .get_many("root")
         .into_iter()
@@ -300,4 +326,44 @@ fn run_mcp(
         crate::mcp::serve_stdio(registry(), station).await
     })?;
     Ok(Exit::Passed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_virtual_board_is_recorded_where_rehearsals_are_unless_a_journal_is_named() {
+        let journal = |named: Option<&str>, port: &str| {
+            let options = StationOptions {
+                journal: named.map(PathBuf::from),
+                ..StationOptions::default()
+            };
+            let parameters = serde_json::json!({ "port": port });
+            let of_virtual = |station: &Station| Ok(station.is_of_virtual_board(&parameters));
+            let station = open_for(options, of_virtual).unwrap();
+            (station.journal_path().to_owned(), station.keys_path())
+        };
+        let beside = |name: &str| {
+            (
+                PathBuf::from(format!("{name}.db")),
+                format!("{name}.keys").into(),
+            )
+        };
+        assert_eq!(journal(None, "virtual:1"), beside("virtual"));
+        assert_eq!(journal(None, "/dev/ttyUSB0"), beside("station"));
+        assert_eq!(journal(Some("line.db"), "virtual:1"), beside("line"));
+    }
+
+    #[test]
+    fn every_family_says_what_it_is() {
+        for family in tree(&registry()).get_subcommands() {
+            let about = family.get_about().map(ToString::to_string);
+            assert!(
+                about.as_deref().is_some_and(|about| about != "More"),
+                "{}: {about:?}",
+                family.get_name()
+            );
+        }
+    }
 }

@@ -38,7 +38,7 @@ pub(super) fn run(
 fn operations(registry: &Registry) -> String {
     let mut page = String::from(
         "# Operations\n\nGenerated from the registry by `station docs operations`; do not edit.\n\n\
-         Every operation is a CLI command and an MCP tool. Effect: *read* leaves nothing changed, *write* \
+         Every operation is a CLI command and an MCP tool. Effect: *read* leaves nothing changed but a file it was asked to write, *write* \
          changes something that can be changed again, *irreversible* needs an approval. `--json` prints an \
          answer as its schema describes it; an error has a stable code, a message and often a hint.\n\n\
          | MCP tool | CLI | effect | what it does |\n|---|---|---|---|\n",

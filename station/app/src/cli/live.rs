@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use station_esp::words::counted;
 use station_line::event::{AttemptId, BayName, Event, EventKind, Tally};
 use station_line::outcome::{Measurement, Outcome, Value};
 use station_line::runner::RunReport;
@@ -149,9 +150,9 @@ impl View for PlainView<'_> {
         {
             let run = event.run.map_or(0, |run| run.0);
             let plan = plan.as_str().get(..12).unwrap_or(plan.as_str());
-            let bays = bays.len();
+            let bays = counted(bays.len(), "bay");
             self.output
-                .words(&format!("run {run}: {product}, plan {plan}, {bays} bays"));
+                .words(&format!("run {run}: {product}, plan {plan}, {bays}"));
         } else if let EventKind::Refused { code, reason, .. } = &event.kind {
             self.output
                 .words(&format!("refused: {} [{code}]", shown(reason)));

@@ -10,11 +10,11 @@ use station_line::event::{BayName, CancelMode, Event, EventKind, RunId};
 use station_line::journal::{FeedError, MAX_EVENTS, Subscription};
 use station_line::runner::{RunReport, RunVerdict};
 
-use super::command::{GlobalOptions, block_on, operator};
+use super::command::{GlobalOptions, block_on, open_for, operator};
 use super::live::{LiveView, PlainView, View};
 use super::output::Output;
 use crate::operation::{Call, Confirmation, Exit, Face, OperationError, Question};
-use crate::operations::{BatchParameters, registry};
+use crate::operations::{BatchParameters, batch_order, registry};
 use crate::station::{CancelSignals, EndSignal, EndSignals, LiveRun, Station};
 
 /// The command's declaration.
@@ -65,7 +65,8 @@ pub(super) fn run(
         call.confirmation = Arc::new(Armed);
     }
     block_on(async {
-        let station = Station::open(station)?;
+        let virtual_alone = |real: &Station| real.is_rehearsal(&batch_order(parameters.clone()));
+        let station = open_for(station, virtual_alone)?;
         let outcome = follow(&station, &parameters, &call, live, output).await;
         station.close().await;
         outcome
@@ -117,8 +118,11 @@ async fn follow(
     if call.confirmation.at_hand() && !run.plan.is_irreversible() {
         output.note("nothing in this plan is irreversible: --arm changes nothing");
     }
-    if run.rehearsal && run.plan.is_irreversible() {
-        output.note("rehearsal: every board is virtual, nothing is burned into a chip");
+    if run.rehearsal {
+        output.note(&rehearsal(station, run.plan.is_irreversible()));
+    }
+    if let Some(warning) = &run.warning {
+        output.note(&format!("warning: {warning}"));
     }
     let mut view: Box<dyn View> = if output.is_json() {
         Box::new(JsonView(output))
@@ -156,6 +160,19 @@ async fn follow(
     }
     shown?;
     Ok(exit(&report))
+}
+
+/// What a rehearsal is, and where it is recorded.
+fn rehearsal(station: &Station, irreversible: bool) -> String {
+    let burns = match irreversible {
+        true => " nothing is burned into a chip,",
+        false => "",
+    };
+    format!(
+        "rehearsal: every board is virtual,{burns} and the record, the serial numbers and the keys are in {} \
+         (--db)",
+        station.journal_path().display()
+    )
 }
 
 /// Starts through the operation, so that the CLI does what every other face does.

@@ -14,7 +14,8 @@ use crate::station::Station;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// Nothing stays changed. A chip may be reset into its loader and back.
+    /// No board and no record stays changed. A chip may be reset into its loader and back, and what
+    /// was asked for may be written to a file that the caller named.
     Read,
     /// Something changes that can be changed again.
     Write,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-/// Renders `answer` as `name: value` lines, nested by indentation.
+/// Renders `answer` as `name: value` lines, nested by indentation. What an answer leaves open has no line.
 pub fn outline<T: Serialize>(answer: &T) -> String {
     let mut text = String::new();
     match serde_json::to_value(answer) {
@@ -17,7 +17,7 @@ pub fn outline<T: Serialize>(answer: &T) -> String {
 fn nested(value: &Value, depth: usize, text: &mut String) {
     match value {
         Value::Object(fields) => {
-            for (name, value) in fields {
+            for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
                 named(&name.replace('_', " "), value, depth, text);
             }
         }
@@ -52,8 +52,17 @@ fn named(name: &str, value: &Value, depth: usize, text: &mut String) {
             nested(value, depth + 1, text);
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            text.push(' ');
-            text.push_str(&plain(value));
+            let below = format!("\n{}", "  ".repeat(depth + 1));
+            match plain(value).trim_end() {
+                lines if lines.contains('\n') => {
+                    text.push_str(&below);
+                    text.push_str(&lines.replace('\n', &below));
+                }
+                line => {
+                    text.push(' ');
+                    text.push_str(line);
+                }
+            }
             text.push('\n');
         }
     }
@@ -61,7 +70,7 @@ fn named(name: &str, value: &Value, depth: usize, text: &mut String) {
 
 fn plain(value: &Value) -> String {
     match value {
-        Value::Null => "unknown".to_owned(),
+        Value::Null => "none".to_owned(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::String(text) => text.clone(),
@@ -79,11 +88,12 @@ mod tests {
     #[test]
     fn nested_answers_read_as_an_outline() {
         let answer = json!({"chip": "esp32c3", "flash_id": {"maker": "GigaDevice", "size": 4_194_304},
-            "features": ["WiFi", "BLE"], "psram": null, "bays": []});
+            "features": ["WiFi", "BLE"], "psram": null, "bays": [],
+            "key": {"public": "-----BEGIN\nAAAA\n"}});
         assert_eq!(
             outline(&answer),
             "chip: esp32c3\nflash id:\n  maker: GigaDevice\n  size: 4194304\nfeatures: WiFi, BLE\n\
-             psram: unknown\nbays: none"
+             bays: none\nkey:\n  public:\n    -----BEGIN\n    AAAA"
         );
     }
 }

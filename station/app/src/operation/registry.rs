@@ -166,6 +166,9 @@ impl<O: Operation> AnyOperation for Declared<O> {
     ) -> Result<Invoked, OperationError> {
         let declaration = self.declaration();
         let typed = self.typed(&parameters)?;
+        if declaration.effect != Effect::Read {
+            station.may_record(&parameters)?;
+        }
         if declaration.effect != Effect::Read && !O::records_itself() {
             station
                 .record_invocation(declaration.name, call, O::recorded(parameters))

@@ -10,6 +10,7 @@ use station_line::approval::{Grant, Subject};
 use station_line::event::{EventKind, Seq};
 use station_line::journal::Reader;
 
+use super::latest::Latest;
 use super::text::duration;
 use crate::operation::{
     Call, Declaration, Effect, Exit, Face, Operation, OperationError, Question,
@@ -24,20 +25,6 @@ const SHORTEST: Duration = Duration::from_secs(1);
 
 /// Longest an approval may wait for its use.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// Parameters of `approval_list`.
-#[derive(clap::Args, Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct ListParameters {
-    /// Most approvals to return, the latest
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    #[serde(default = "fifty")]
-    #[schemars(range(min = 1, max = 10_000))]
-    pub limit: u32,
-}
-
-fn fifty() -> u32 {
-    50
-}
 
 /// An approval.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -80,15 +67,15 @@ impl Operation for ApprovalList {
         effect: Effect::Read,
         idempotent: true,
     };
-    type Parameters = ListParameters;
+    type Parameters = Latest;
     type Output = ListView;
 
     async fn invoke(
         station: &Station,
-        parameters: ListParameters,
+        latest: Latest,
         _call: &Call,
     ) -> Result<ListView, OperationError> {
-        let limit = usize::try_from(parameters.limit).unwrap_or(usize::MAX);
+        let limit = latest.count();
         station
             .read(move |reader| {
                 let approvals = reader.approvals(Utc::now(), limit)?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use station_esp::words::counted;
 use station_line::journal::{Reader, VerifyReport, rebuild};
 
 use super::attached::reported;
@@ -48,7 +49,7 @@ impl Operation for JournalVerify {
     }
 
     fn words(report: &VerifyReport) -> String {
-        let mut words = format!("{} events, head {}", report.events, report.head);
+        let mut words = format!("{}, head {}", counted(report.events, "event"), report.head);
         if report.open {
             words += "\nruns or attempts are open: a station is running, or one was killed and not started again";
         }

@@ -3,6 +3,8 @@
 //! Invariants: no answer, error or record holds more of a key than its fingerprint and, of a key pair, its
 //! public half; a key is sealed on disk before anybody hears of it.
 
+mod end;
+
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -12,21 +14,19 @@ use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use station_esp::MacAddress;
 use station_esp::secret::Secret;
 use station_esp::secure::signature::{Algorithm, PrivateKey};
-use station_line::approval::Subject;
 use station_line::event::{EventKind, Mac};
 use station_line::journal::Journal;
 use station_line::keys::{
-    Custody, KeyKind, KeyName, KeyOrder, KeyOwner, KeyRecord, KeySource, KeyStore, STATION_KEY,
+    Custody, KeyKind, KeyName, KeyOrder, KeyOwner, KeyRecord, KeySource, KeyStore,
 };
 
+pub use self::end::{EscrowParameters, EscrowView, ForgetParameters, KeyEscrow, KeyForget};
 use super::security::{private_key, secret_file};
 use crate::operation::{Call, Declaration, Effect, Operation, OperationError};
 use crate::station::Station;
-use crate::station::permit::{Asked, permit};
 
 /// Which key.
 #[derive(clap::Args, Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -48,19 +48,6 @@ impl KeyId {
         };
         Ok((name, owner))
     }
-}
-
-/// Refuses the name of the station's own key: whoever could seal another in its place, or sign with it,
-/// could release recipes.
-///
-/// # Errors
-/// `key-reserved`.
-pub(super) fn not_own(name: &KeyName) -> Result<(), OperationError> {
-    if name.as_str() == STATION_KEY {
-        let message = format!("`{STATION_KEY}` is the key that the station signs releases with");
-        return Err(OperationError::usage("key-reserved", message).hint("take another name"));
-    }
-    Ok(())
 }
 
 /// A MAC address as the record writes it.
@@ -225,7 +212,6 @@ impl Operation for KeyGenerate {
         _call: &Call,
     ) -> Result<KeyView, OperationError> {
         let (name, owner) = parameters.key.read()?;
-        not_own(&name)?;
         let kind = kind(&parameters.kind)?;
         let journal = station.journal().await?;
         let store = station.keys().await?;
@@ -319,7 +305,6 @@ impl Operation for KeyImport {
         _call: &Call,
     ) -> Result<KeyView, OperationError> {
         let (name, owner) = parameters.key.read()?;
-        not_own(&name)?;
         let given = secret_file(station, &parameters.file).await?;
         let order = KeyOrder {
             name,
@@ -421,141 +406,5 @@ impl Operation for KeyList {
         };
         let lines: Vec<String> = view.keys.iter().map(line).collect();
         lines.join("\n")
-    }
-}
-
-/// Parameters of `esp_key_escrow`.
-#[derive(clap::Args, Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct EscrowParameters {}
-
-/// Keys that were sealed anew.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct EscrowView {
-    /// How many
-    pub keys: u64,
-    /// The file that names the recipients, one age public key a line
-    pub recipients: String,
-    /// The station's own recipient, which can always open them
-    pub own: String,
-}
-
-/// `esp_key_escrow`.
-#[derive(Debug)]
-pub struct KeyEscrow;
-
-#[async_trait]
-impl Operation for KeyEscrow {
-    const DECLARATION: Declaration = Declaration {
-        name: "esp_key_escrow",
-        aliases: &[],
-        command: &["keys", "escrow"],
-        title: "Seal every key to the escrow recipients of now",
-        summary: "Seals every key of the store anew to the age public keys in `recipients.txt` of the key store, so that whoever \
-                  holds one of their identities can open the sealed files without this station.",
-        effect: Effect::Write,
-        idempotent: true,
-    };
-    type Parameters = EscrowParameters;
-    type Output = EscrowView;
-
-    async fn invoke(
-        station: &Station,
-        _parameters: EscrowParameters,
-        _call: &Call,
-    ) -> Result<EscrowView, OperationError> {
-        let store = station.keys().await?;
-        let recipients = store.folder().join("recipients.txt").display().to_string();
-        let own = store.recipient();
-        let keys = tokio::task::spawn_blocking(move || store.reseal())
-            .await
-            .map_err(|error| OperationError::new("internal", error.to_string()))??;
-        Ok(EscrowView {
-            keys,
-            recipients,
-            own,
-        })
-    }
-}
-
-/// Parameters of `esp_key_forget`.
-#[derive(clap::Args, Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct ForgetParameters {
-    /// Which key
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub key: KeyId,
-    /// Why
-    #[arg(long)]
-    pub reason: String,
-    /// Approval of exactly this, as a refusal without one asks for it
-    #[arg(long, value_name = "ID")]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approval: Option<String>,
-}
-
-/// `esp_key_forget`.
-#[derive(Debug)]
-pub struct KeyForget;
-
-#[async_trait]
-impl Operation for KeyForget {
-    const DECLARATION: Declaration = Declaration {
-        name: "esp_key_forget",
-        aliases: &[],
-        command: &["keys", "forget"],
-        title: "Forget a key for ever",
-        summary: "Wipes a key from the store and leaves a note that it was there; it is never made anew for that unit. Needs an \
-                  approval.",
-        effect: Effect::Irreversible,
-        idempotent: true,
-    };
-    type Parameters = ForgetParameters;
-    type Output = KeyView;
-
-    async fn invoke(
-        station: &Station,
-        parameters: ForgetParameters,
-        call: &Call,
-    ) -> Result<KeyView, OperationError> {
-        let (name, owner) = parameters.key.read()?;
-        super::text::words("reason", &parameters.reason)?;
-        let unknown = || {
-            OperationError::usage(
-                "key-unknown",
-                format!("the store has no key `{name}` of {owner}"),
-            )
-        };
-        if !station.has_keys() {
-            return Err(unknown());
-        }
-        let store = station.keys().await?;
-        let record = store.record(&name, &owner)?.ok_or_else(unknown)?;
-        if record.forgotten.is_some() {
-            return Ok(KeyView::of(&record));
-        }
-        let journal = station.journal().await?;
-        let what =
-            json!({"name": record.name, "owner": record.owner, "fingerprint": record.fingerprint});
-        let text = format!(
-            "key `{name}` of {owner} ({}, fingerprint {}) is wiped from the store and can never be had again",
-            record.kind, record.fingerprint
-        );
-        let asked = Asked {
-            operation: Self::DECLARATION.name,
-            subject: Subject::operation(Self::DECLARATION.name, &what),
-            text: &text,
-        };
-        permit(&journal, call, &asked, parameters.approval.as_deref()).await?;
-        let record = store.forget(&name, &owner, &parameters.reason, Utc::now())?;
-        let forgotten = EventKind::KeyForgotten {
-            attempt: None,
-            key: record.name.to_string(),
-            mac: owner_mac(&record.owner),
-            fingerprint: record.fingerprint.clone(),
-            by: call.by.clone(),
-            reason: parameters.reason,
-        };
-        journal.note(Utc::now(), forgotten).await?;
-        Ok(KeyView::of(&record))
     }
 }

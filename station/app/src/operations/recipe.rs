@@ -64,7 +64,7 @@ impl Operation for RecipeCheck {
         let compiled =
             reported(call, "compiling", None, station.compile(&parameters.recipe)).await?;
         Ok(match compiled {
-            Ok(compiled) => accepted(&compiled),
+            Ok(compiled) => accepted(&compiled, station.escrow_warning(&compiled.plan)),
             Err(errors) => CheckView {
                 accepted: false,
                 plan: None,
@@ -93,7 +93,11 @@ impl Operation for RecipeCheck {
     }
 }
 
-fn accepted(compiled: &Compiled) -> CheckView {
+fn accepted(compiled: &Compiled, of_station: Option<String>) -> CheckView {
+    let mut rendered = compiled.render_warnings();
+    if let Some(warning) = &of_station {
+        rendered += &format!("warning: {warning}\n\n");
+    }
     CheckView {
         accepted: true,
         plan: Some(compiled.plan.id().to_string()),
@@ -104,7 +108,8 @@ fn accepted(compiled: &Compiled) -> CheckView {
             .warnings
             .iter()
             .map(|warning| warning.message.clone())
+            .chain(of_station)
             .collect(),
-        rendered: compiled.render_warnings(),
+        rendered,
     }
 }

@@ -12,6 +12,7 @@ use station_line::recipe;
 use station_line::release::Release;
 
 use super::attached::reported;
+use super::latest::Latest;
 use super::text::words;
 use crate::operation::{Call, Declaration, Effect, Operation, OperationError};
 use crate::station::Station;
@@ -178,20 +179,6 @@ impl Operation for RecipeWithdraw {
     }
 }
 
-/// Parameters of `recipe_release_list`.
-#[derive(clap::Args, Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct ListParameters {
-    /// Most releases to return, the latest
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    #[serde(default = "fifty")]
-    #[schemars(range(min = 1, max = 10_000))]
-    pub limit: u32,
-}
-
-fn fifty() -> u32 {
-    50
-}
-
 /// Releases of the journal.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ListView {
@@ -214,15 +201,15 @@ impl Operation for RecipeReleaseList {
         effect: Effect::Read,
         idempotent: true,
     };
-    type Parameters = ListParameters;
+    type Parameters = Latest;
     type Output = ListView;
 
     async fn invoke(
         station: &Station,
-        parameters: ListParameters,
+        latest: Latest,
         _call: &Call,
     ) -> Result<ListView, OperationError> {
-        let limit = usize::try_from(parameters.limit).unwrap_or(usize::MAX);
+        let limit = latest.count();
         station
             .read(move |reader| {
                 let releases = reader.releases(limit)?;

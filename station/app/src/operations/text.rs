@@ -40,12 +40,24 @@ pub(super) fn bytes(text: &str) -> Result<u32, OperationError> {
         // A sign would be taken for a part of the number.
         Some(hex) if hex.contains(['+', '-']) => None,
         Some(hex) => u32::from_str_radix(&hex.replace('_', ""), 16).ok(),
-        None => station_esp::flash::parse_size(text).ok(),
+        None => in_units(text),
     };
     parsed.ok_or_else(|| {
         OperationError::usage("number-invalid", format!("`{text}` is no address or size"))
             .hint("write hex, `0x10000`, or a size with its unit, `64KB`")
     })
+}
+
+/// Reads `24KB` or `3MB`: any number of them, as partitions have any number of sectors.
+fn in_units(text: &str) -> Option<u32> {
+    let upper = text.to_ascii_uppercase();
+    let (digits, unit) = match upper.strip_suffix("KB") {
+        Some(digits) => (digits, 1024),
+        None => (upper.strip_suffix("MB")?, 1024 * 1024),
+    };
+    let plain = digits.bytes().all(|sign| sign.is_ascii_digit());
+    let count: u32 = plain.then(|| digits.parse().ok()).flatten()?;
+    count.checked_mul(unit)
 }
 
 /// Longest reason that a person gives.
@@ -85,7 +97,18 @@ mod tests {
     fn a_bare_decimal_is_no_address() {
         assert_eq!(bytes("0x10000").unwrap(), 0x10000);
         assert_eq!(bytes("64KB").unwrap(), 64 * 1024);
-        for wrong in ["65536", "", "0x", "0x+10", "0x1_0000_0000_0", "4 apples"] {
+        assert_eq!(bytes("24kb").unwrap(), 24 * 1024);
+        for wrong in [
+            "65536",
+            "",
+            "0x",
+            "0x+10",
+            "0x1_0000_0000_0",
+            "4 apples",
+            "KB",
+            "-4KB",
+            "4096MB",
+        ] {
             assert_eq!(bytes(wrong).unwrap_err().code, "number-invalid", "{wrong}");
         }
     }

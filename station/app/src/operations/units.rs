@@ -9,23 +9,10 @@ use station_line::event::EventKind;
 use station_line::journal::MAX_EVENTS;
 
 use super::keys::mac;
+use super::latest::Latest;
 use super::text::words;
 use crate::operation::{Call, Declaration, Effect, Operation, OperationError};
 use crate::station::{Station, permit};
-
-/// Parameters of `unit_quarantine_list`.
-#[derive(clap::Args, Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct ListParameters {
-    /// Most units to return, the latest
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    #[serde(default = "fifty")]
-    #[schemars(range(min = 1, max = 10_000))]
-    pub limit: u32,
-}
-
-fn fifty() -> u32 {
-    50
-}
 
 /// A unit in quarantine.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -65,15 +52,15 @@ impl Operation for UnitQuarantineList {
         effect: Effect::Read,
         idempotent: true,
     };
-    type Parameters = ListParameters;
+    type Parameters = Latest;
     type Output = ListView;
 
     async fn invoke(
         station: &Station,
-        parameters: ListParameters,
+        latest: Latest,
         _call: &Call,
     ) -> Result<ListView, OperationError> {
-        let limit = usize::try_from(parameters.limit).unwrap_or(usize::MAX);
+        let limit = latest.count();
         station
             .read(move |reader| {
                 // The limit is of units that are still there: one that was put aside long ago must not hide

@@ -4,13 +4,19 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
+use serde_json::Value;
 use station_device::bay::{self, BayConfig, BayWatch, Sysfs};
 use station_device::{Address, AddressConnector, Connector};
 
 use super::Station;
+use super::ota::OtaConfig;
 use super::paths::read_bounded;
 use crate::operation::OperationError;
 use crate::rack::MAX_BOARDS;
+
+/// How virtual boards are kept out of the record of real ones.
+pub(super) const APART: &str =
+    "start the station with `--db virtual.db`, or with `--virtual N` for virtual boards alone";
 
 /// Largest configuration that is read.
 const MAX_CONFIG: u64 = 1 << 20;
@@ -22,6 +28,9 @@ pub struct StationConfig {
     /// The jig's bays.
     #[serde(default, rename = "bay")]
     pub bays: Vec<BayConfig>,
+    /// Where updates go.
+    #[serde(default)]
+    pub ota: OtaConfig,
 }
 
 impl StationConfig {
@@ -63,8 +72,9 @@ impl Station {
     /// The way to the chip at a bay's name or an address. Must be called inside a runtime.
     ///
     /// # Errors
-    /// `port-invalid`.
+    /// `port-invalid`; `board-not-virtual` where only virtual boards may be.
     pub fn connector(&self, port: &str) -> Result<Arc<dyn Connector>, OperationError> {
+        self.may_reach(port)?;
         if let Some(bay) = self.config.bays.iter().find(|bay| bay.name == port) {
             let connector = match (&bay.key, &bay.address) {
                 (Some(key), _) => AddressConnector::for_bay(port, key.clone(), self.usb.get()),
@@ -91,6 +101,46 @@ impl Station {
                 AddressConnector::new(address.to_string(), address),
             )),
         }
+    }
+
+    /// What is recorded and sealed where rehearsals are must not be of a real unit.
+    fn may_reach(&self, port: &str) -> Result<(), OperationError> {
+        if !self.is_rehearsing() || self.place(port).1.is_some() {
+            return Ok(());
+        }
+        // What is no port at all is said as such.
+        let known = self.config.bays.iter().any(|bay| bay.name == port);
+        if !known && port.parse::<Address>().is_err() {
+            return Ok(());
+        }
+        let message = format!(
+            "`{port}` is no virtual board, and this station records in `{}`, where rehearsals are",
+            self.journal_path().display()
+        );
+        Err(OperationError::usage("board-not-virtual", message)
+            .hint("name the journal for real boards: `--db station.db`"))
+    }
+
+    /// What is asked of a virtual board is not recorded where real units are, unless somebody named the
+    /// journal in which it may be.
+    ///
+    /// # Errors
+    /// `rehearsal-in-real-journal`.
+    pub(crate) fn may_record(&self, parameters: &Value) -> Result<(), OperationError> {
+        if self.is_rehearsing() || !self.is_unnamed() || !self.is_of_virtual_board(parameters) {
+            return Ok(());
+        }
+        let message = format!(
+            "the board is virtual, and this station records in `{}`, where real units are",
+            self.journal_path().display()
+        );
+        Err(OperationError::usage("rehearsal-in-real-journal", message).hint(APART))
+    }
+
+    /// Whether the board that parameters name is virtual.
+    pub(crate) fn is_of_virtual_board(&self, parameters: &Value) -> bool {
+        let port = parameters.get("port").and_then(Value::as_str);
+        port.is_some_and(|port| self.place(port).1.is_some())
     }
 
     fn virtual_board(&self, number: u32) -> Result<Arc<dyn Connector>, OperationError> {

@@ -3,7 +3,7 @@
 use station_device::efuse::BurnError;
 use station_device::{DeviceError, FailureClass};
 use station_line::journal::JournalError;
-use station_line::keys::KeyError;
+use station_line::keys::{KeyError, UnsaidError};
 use station_line::recipe::RecipeErrors;
 use station_line::runner::StartError;
 
@@ -56,7 +56,20 @@ impl From<KeyError> for OperationError {
     fn from(error: KeyError) -> Self {
         let mut made = Self::new(error.code(), error.to_string()).caused_by(&error);
         made.hint = error.hint().map(Into::into);
+        if matches!(error, KeyError::Reserved { .. }) {
+            made = made.exit(Exit::Usage);
+        }
         made
+    }
+}
+
+impl From<UnsaidError> for OperationError {
+    fn from(error: UnsaidError) -> Self {
+        match error {
+            UnsaidError::Keys(error) => error.into(),
+            UnsaidError::Journal(error) => error.into(),
+            UnsaidError::Broken => Self::new(error.code(), error.to_string()),
+        }
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use station_esp::flasher_args::FlasherArgs;
 use station_line::recipe::{self, Compiled, RecipeErrors};
 
-use super::Station;
+use super::{DEFAULT_JOURNAL, REHEARSAL_JOURNAL, Station};
 use crate::operation::OperationError;
 
 /// Largest recipe that is looked into for a client.
 const MAX_RECIPE: u64 = 1 << 20;
+/// Files that a folder of sealed keys has, and hardly any other.
+const STORE: [&str; 2] = ["identity.txt", "lock"];
 
 impl Station {
     /// Resolves a file to be read.
@@ -85,26 +88,12 @@ impl Station {
         Ok(target)
     }
 
-    /// Whether a file is the journal or one of those that lie beside it.
+    /// Whether a file is a journal or one of those that lie beside it: a rehearsal does not write over the
+    /// line's either.
     fn is_journal(&self, file: &Path) -> bool {
-        let journal = self.journal_path();
-        let Ok(journal) = journal
-            .canonicalize()
-            .or_else(|_| std::path::absolute(journal))
-        else {
-            return false;
-        };
-        let name = |path: &Path| {
-            path.file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-        };
-        let (Some(given), Some(own)) = (name(file), name(&journal)) else {
-            return false;
-        };
-        file.parent() == journal.parent()
-            && (given == own
-                || given.starts_with(&format!("{own}-"))
-                || given.starts_with(&format!("{own}.")))
+        let usual = [DEFAULT_JOURNAL, REHEARSAL_JOURNAL].map(Path::new);
+        let mut journals = usual.into_iter().chain([self.journal_path()]);
+        journals.any(|journal| is_of_journal(file, journal))
     }
 
     /// Compiles a recipe. For a confined client the files it names must lie in the roots as well.
@@ -117,7 +106,7 @@ impl Station {
     ) -> Result<Result<Compiled, RecipeErrors>, OperationError> {
         let path = self.readable(recipe)?;
         let roots = self.options.roots.clone();
-        let keys = self.keys_path();
+        let own = self.keys_path();
         tokio::task::spawn_blocking(move || {
             let Some(roots) = roots else {
                 return Ok(recipe::compile(&path));
@@ -128,14 +117,15 @@ impl Station {
                 return Ok(recipe::compile(&path));
             };
             let folder = path.parent().unwrap_or(Path::new("."));
-            for file in named_files(&text) {
-                confined_to(&roots, &keys, folder, &file)?;
+            for file in named_files(&text, folder) {
+                confined_to(&roots, &own, folder, &file)?;
             }
-            Ok(recipe::compile_text(
-                &path.display().to_string(),
-                &text,
-                folder,
-            ))
+            let name = path.display().to_string();
+            let beside = [DEFAULT_JOURNAL, REHEARSAL_JOURNAL]
+                .map(|journal| Path::new(journal).with_extension("keys"));
+            let here = beside.iter().map(|keys| folder.join(keys));
+            let closed: Vec<PathBuf> = here.chain(beside.clone()).chain([own]).collect();
+            Ok(recipe::compile_confined(&name, &text, folder, &closed))
         })
         .await
         .map_err(|error| OperationError::new("internal", format!("compiling broke off: {error}")))?
@@ -150,14 +140,39 @@ impl Station {
         }
     }
 
-    /// Whether a resolved path is the folder of sealed keys or lies in it.
+    /// Whether a resolved path is a folder of sealed keys or lies in it.
     fn is_key_store(&self, path: &Path) -> bool {
-        let folder = self.keys_path();
-        let folder = folder
-            .canonicalize()
-            .or_else(|_| std::path::absolute(&folder));
-        folder.is_ok_and(|folder| path.starts_with(folder))
+        in_key_store(&self.keys_path(), path)
     }
+}
+
+/// Whether a file is a journal or has a name that the journal's own files have.
+fn is_of_journal(file: &Path, journal: &Path) -> bool {
+    let Ok(journal) = journal
+        .canonicalize()
+        .or_else(|_| std::path::absolute(journal))
+    else {
+        return false;
+    };
+    let name = |path: &Path| {
+        path.file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+    };
+    let (Some(given), Some(own)) = (name(file), name(&journal)) else {
+        return false;
+    };
+    file.parent() == journal.parent()
+        && (given == own
+            || given.starts_with(&format!("{own}-"))
+            || given.starts_with(&format!("{own}.")))
+}
+
+/// Whether a resolved path lies in this station's key store or in another's: a station for rehearsals stands
+/// in the folder of a line, whose keys are the ones that matter.
+fn in_key_store(own: &Path, path: &Path) -> bool {
+    let own = own.canonicalize().or_else(|_| std::path::absolute(own));
+    let is_store = |folder: &Path| STORE.iter().all(|name| folder.join(name).is_file());
+    own.is_ok_and(|own| path.starts_with(own)) || path.ancestors().any(is_store)
 }
 
 fn inside(roots: &[PathBuf], resolved: &Path) -> bool {
@@ -185,10 +200,8 @@ fn confined_to(
     folder: &Path,
     file: &Path,
 ) -> Result<(), OperationError> {
-    let keys = keys.canonicalize().ok();
-    let secret = |path: &Path| keys.as_ref().is_some_and(|keys| path.starts_with(keys));
     let good = match folder.join(file).canonicalize() {
-        Ok(resolved) => inside(roots, &resolved) && !secret(&resolved),
+        Ok(resolved) => inside(roots, &resolved) && !in_key_store(keys, &resolved),
         Err(_) => file
             .components()
             .all(|part| matches!(part, Component::Normal(_) | Component::CurDir)),
@@ -196,9 +209,10 @@ fn confined_to(
     if good { Ok(()) } else { Err(outside(file)) }
 }
 
-/// Every file a recipe names to be read: images, the list of serial numbers, keys, digests and policies in its
-/// steps. Taken from any shape the tables may have, also ones the compiler refuses.
-fn named_files(text: &str) -> Vec<PathBuf> {
+/// Every file a recipe names to be read: images, lists of serial numbers and values, keys, digests, NVS tables and
+/// policies in its steps, and what the list of a build names in turn. Files of units lie in the recipe's
+/// folder; the compiler sees to that. Taken from any shape the tables may have, also ones the compiler refuses.
+fn named_files(text: &str, folder: &Path) -> Vec<PathBuf> {
     let Ok(recipe) = text.parse::<toml::Table>() else {
         return Vec::new();
     };
@@ -206,6 +220,9 @@ fn named_files(text: &str) -> Vec<PathBuf> {
     for (table, key) in [
         ("images", "file"),
         ("serial", "from"),
+        ("values", "from"),
+        // Also what is a column of the serial list, which leads nowhere.
+        ("step", "csv"),
         ("step", "file"),
         ("step", "public_key"),
         ("step", "from"),
@@ -214,6 +231,11 @@ fn named_files(text: &str) -> Vec<PathBuf> {
             strings_at(value, key, &mut files);
         }
     }
+    let listed: Vec<PathBuf> = files
+        .iter()
+        .flat_map(|list| build_files(folder, list))
+        .collect();
+    files.extend(listed);
     // A policy is a built-in name or a file, told apart as the compiler does: `.toml` alone is a file's name too.
     let mut policies = Vec::new();
     if let Some(steps) = recipe.get("step") {
@@ -225,6 +247,19 @@ fn named_files(text: &str) -> Vec<PathBuf> {
             .filter(|name| name.to_string_lossy().ends_with(".toml")),
     );
     files
+}
+
+/// The files that the list of an ESP-IDF build names; none where it is no such list.
+fn build_files(folder: &Path, list: &Path) -> Vec<PathBuf> {
+    let read = list
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("json"))
+        .then(|| read_bounded(&folder.join(list), MAX_RECIPE).ok())
+        .flatten();
+    let build = read.and_then(|read| FlasherArgs::parse(&read).ok());
+    let beside = list.parent().unwrap_or(Path::new(""));
+    let files = build.into_iter().flat_map(|build| build.files);
+    files.map(|file| beside.join(file.file)).collect()
 }
 
 fn strings_at(value: &toml::Value, key: &str, files: &mut Vec<PathBuf>) {
@@ -278,19 +313,47 @@ pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, Operation
 /// # Errors
 /// `file-unwritable`.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), OperationError> {
+    let persisted = written(path, bytes)?.persist(path);
+    persisted.map_err(|error| unwritable(path, &error.error))?;
+    Ok(())
+}
+
+/// Writes a file that is not there yet, whole or not at all.
+///
+/// # Errors
+/// `file-exists`, `file-unwritable`.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), OperationError> {
+    match written(path, bytes)?.persist_noclobber(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Err(exists(path)),
+        Err(error) => Err(unwritable(path, &error.error)),
+    }
+}
+
+/// The refusal to write over a file that may be the only one of its kind.
+pub(crate) fn exists(path: &Path) -> OperationError {
+    let message = format!(
+        "`{}` exists, and keys are written over nothing",
+        path.display()
+    );
+    OperationError::usage("file-exists", message).hint("name another file, or move that one away")
+}
+
+/// The bytes in a file beside their place, durable.
+fn written(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile, OperationError> {
     use std::io::Write;
-    let unwritable = |error: std::io::Error| {
-        OperationError::new(
-            "file-unwritable",
-            format!("cannot write `{}`: {error}", path.display()),
-        )
-    };
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
+    let refused = |error| unwritable(path, &error);
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(refused)?;
     file.write_all(bytes)
         .and_then(|()| file.as_file().sync_all())
-        .map_err(unwritable)?;
-    file.persist(path)
-        .map_err(|error| unwritable(error.error))?;
-    Ok(())
+        .map_err(refused)?;
+    Ok(file)
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> OperationError {
+    OperationError::new(
+        "file-unwritable",
+        format!("cannot write `{}`: {error}", path.display()),
+    )
 }

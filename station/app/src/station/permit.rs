@@ -9,6 +9,7 @@ use serde_json::json;
 use station_line::approval::{ApprovalId, Grant, Subject, UseApproval};
 use station_line::event::EventKind;
 use station_line::journal::Journal;
+use station_line::release::TrustedKeys;
 
 use crate::operation::{Call, Exit, Face, OPEN, OperationError, Question};
 
@@ -57,6 +58,8 @@ pub(crate) async fn permit(
             subject: asked.subject.clone(),
             by: call.by.clone(),
             operation: asked.operation.to_owned(),
+            // What a run may begin with is decided when it begins; nothing here is allowed by a release.
+            trusted: TrustedKeys::default(),
         })
         .await;
     used.map_err(|error| OperationError::from(error).exit(Exit::Refused))

@@ -18,6 +18,7 @@ use station_line::runner::{self, Bay, RunControl, RunReport, RunRequest};
 use tokio::sync::{RwLock, oneshot, watch};
 
 use super::Station;
+use super::bays::APART;
 use super::permit::{self, Asked};
 use crate::operation::{Call, Exit, OperationError};
 use crate::rack::{MAX_BOARDS, Rack};
@@ -57,6 +58,8 @@ pub struct LiveRun {
     pub vacant: Vec<BayName>,
     /// Whether every board is virtual.
     pub rehearsal: bool,
+    /// What is not wrong and yet worth a word.
+    pub warning: Option<String>,
     /// What can be asked of it.
     pub control: RunControl,
     report: watch::Receiver<Option<Option<Arc<RunReport>>>>,
@@ -188,8 +191,11 @@ impl Station {
             .map_err(OperationError::from)?
             .plan;
         let (seats, once) = self.seats(&order)?;
-        let journal = self.journal().await?;
         let rehearsal = seats.iter().all(|seat| seat.board.is_some());
+        self.keeps_apart(&seats)?;
+        // Keys of a rehearsal open nothing.
+        let warning = (!rehearsal).then(|| self.escrow_warning(&plan)).flatten();
+        let journal = self.journal().await?;
         let approval = self.leave(&journal, &plan, &order, rehearsal, call).await?;
         let keys = if plan.is_irreversible() {
             Some(self.keys().await?)
@@ -221,7 +227,7 @@ impl Station {
         let beginning = Arc::clone(&self.runs.beginning).read_owned().await;
         let runs = Arc::clone(&self.runs);
         tokio::spawn(async move {
-            let started = begin(&runs, request, &journal, swapper).await;
+            let started = begin(&runs, request, &journal, (swapper, warning)).await;
             drop(beginning);
             if let Err(Ok(run)) = tell.send(started) {
                 run.control
@@ -264,6 +270,36 @@ impl Station {
         permit::named(journal, call, &asked, order.approval.as_deref())
             .await
             .map(Some)
+    }
+
+    /// Whether every board of an order is virtual.
+    ///
+    /// # Errors
+    /// Those of its bays.
+    pub fn is_rehearsal(&self, order: &RunOrder) -> Result<bool, OperationError> {
+        let (seats, _) = self.seats(order)?;
+        Ok(seats.iter().all(|seat| seat.board.is_some()))
+    }
+
+    /// Virtual boards take no serial numbers and keys of real ones, unless somebody named the journal in
+    /// which they may.
+    fn keeps_apart(&self, seats: &[Seat]) -> Result<(), OperationError> {
+        let virtual_boards = seats.iter().filter(|seat| seat.board.is_some()).count();
+        if !self.is_unnamed() || self.options.rehearsal || virtual_boards == 0 {
+            return Ok(());
+        }
+        let journal = self.journal_path().display();
+        if virtual_boards == seats.len() {
+            let message = format!(
+                "virtual boards would take serial numbers and keys of `{journal}`, which are for real units"
+            );
+            return Err(OperationError::usage("rehearsal-in-real-journal", message).hint(APART));
+        }
+        let message = format!(
+            "virtual and real boards in one run would share the serial numbers and keys of `{journal}`"
+        );
+        Err(OperationError::usage("boards-mixed", message)
+            .hint("run them apart, or name the journal that both may use: `--db FILE`"))
     }
 
     /// The bays of an order, and whether each takes part once.
@@ -337,7 +373,7 @@ async fn begin(
     runs: &LiveRuns,
     request: RunRequest,
     journal: &Journal,
-    swapper: Option<Swapper>,
+    (swapper, warning): (Option<Swapper>, Option<String>),
 ) -> Result<LiveRun, OperationError> {
     let plan = Arc::clone(&request.plan);
     let bays = request.bays.iter().map(|bay| bay.name.clone()).collect();
@@ -361,6 +397,7 @@ async fn begin(
         bays,
         vacant,
         rehearsal,
+        warning,
         control: handle.control(),
         report,
         events,

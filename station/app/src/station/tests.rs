@@ -176,6 +176,8 @@ async fn a_recipe_of_a_client_names_no_files_elsewhere() {
         "[images]\na = { file = \"../no-such-file\", at = 0 }",
         "[serial]\nfrom = \"../elsewhere/secret\"",
         "serial.from = \"inner/../../elsewhere/secret\"",
+        "[values]\nfrom = \"../elsewhere/secret\"\nmac = \"mac\"",
+        "[[step]]\nname = \"n\"\nnvs = { partition = \"nvs\", csv = \"../elsewhere/secret\" }",
     ] {
         std::fs::write(&recipe, named).unwrap();
         let refused = station
@@ -190,6 +192,72 @@ async fn a_recipe_of_a_client_names_no_files_elsewhere() {
     assert!(station.compile(&recipe).await.unwrap().is_err());
     std::fs::write(&recipe, b"\xFF\xFE").unwrap();
     assert!(station.compile(&recipe).await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_client_gets_nothing_out_of_any_key_store_in_its_roots() {
+    let folder = TempDir::new().unwrap();
+    let station = confined(folder.path());
+    let root = folder.path().join("root");
+    // Not the one beside its own journal: that of the line, in whose folder somebody rehearses.
+    let store = station_line::keys::KeyStore::open(root.join("station.keys")).unwrap();
+    let identity = store.folder().join("identity.txt");
+    assert!(identity.is_file());
+    let refused = station.readable(&identity).unwrap_err();
+    assert_eq!(refused.code, "path-outside-roots");
+    let refused = station.writable(&store.folder().join("new")).unwrap_err();
+    assert_eq!(refused.code, "path-outside-roots");
+    // Nor by way of a recipe, nor of the list of a build that a recipe names.
+    let list = |file: &str| format!("{{\"flash_files\": {{\"0x10000\": \"{file}\"}}}}");
+    let recipe = root.join("recipe.toml");
+    for (name, named) in [
+        ("station.keys/identity.txt", None),
+        ("flasher_args.json", Some("station.keys/identity.txt")),
+    ] {
+        if let Some(named) = named {
+            std::fs::write(root.join(name), list(named)).unwrap();
+        }
+        std::fs::write(&recipe, format!("[images]\na = {{ file = \"{name}\" }}")).unwrap();
+        let refused = station.compile(&recipe).await;
+        let refused = refused.map(|compiled| compiled.is_ok()).unwrap_err();
+        assert_eq!(refused.code, "path-outside-roots", "{name}");
+    }
+    std::fs::write(root.join("flasher_args.json"), list("mine")).unwrap();
+    std::fs::write(&recipe, "[images]\na = { file = \"flasher_args.json\" }").unwrap();
+    assert!(station.compile(&recipe).await.is_ok());
+}
+
+#[test]
+fn a_rehearsal_writes_over_no_journal_of_the_line() {
+    let station = Station::open(StationOptions {
+        rehearsal: true,
+        ..StationOptions::default()
+    })
+    .unwrap();
+    for name in ["station.db", "station.db-wal", "virtual.db"] {
+        let refused = station.writable(Path::new(name)).unwrap_err();
+        assert_eq!(refused.code, "file-unwritable", "{name}");
+    }
+}
+
+#[test]
+fn what_is_asked_of_a_virtual_board_is_not_recorded_where_real_units_are() {
+    let station = |journal: Option<&str>, rehearsal| {
+        Station::open(StationOptions {
+            journal: journal.map(Into::into),
+            rehearsal,
+            ..StationOptions::default()
+        })
+        .unwrap()
+    };
+    let (board, chip) = (json!({"port": "virtual:1"}), json!({"port": "/dev/ttyX"}));
+    let unnamed = station(None, false);
+    let refused = unnamed.may_record(&board).unwrap_err();
+    assert_eq!(refused.code, "rehearsal-in-real-journal");
+    unnamed.may_record(&chip).unwrap();
+    unnamed.may_record(&json!({"name": "k"})).unwrap();
+    station(Some("line.db"), false).may_record(&board).unwrap();
+    station(None, true).may_record(&board).unwrap();
 }
 
 fn config_error(text: &str) -> String {

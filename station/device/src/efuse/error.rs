@@ -3,6 +3,7 @@
 //! Invariants: class, code and hint are total; a text never shows a word that goes into a fuse.
 
 use station_esp::Chip;
+use station_esp::words::counted;
 
 use crate::error::{DeviceError, FailureClass};
 
@@ -49,7 +50,10 @@ pub enum BurnError {
         reason: String,
     },
     /// A pulse does not read as planned, however often it was repeated.
-    #[error("pulse {pulse} of {of} on block {block} failed after {tries} tries: {reason}")]
+    #[error(
+        "pulse {pulse} of {of} on block {block} failed after {}: {reason}",
+        counted(*.tries, "try")
+    )]
     Failed {
         /// Its number in the plan.
         pulse: u16,

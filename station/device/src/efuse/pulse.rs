@@ -7,6 +7,7 @@
 
 use station_esp::efuse::map::{FuseBlock, RegisterBits};
 use station_esp::efuse::plan::{CodingError, Pulse, Snapshot};
+use station_esp::words::counted;
 
 use super::controller::{Fuses, Words};
 use super::farewell::Farewell;
@@ -206,11 +207,18 @@ fn told(error: CodingError) -> Complaint {
         )
     } else {
         format!(
-            "the coding of block {} reports {} errors",
-            error.block, error.count
+            "the coding of block {} reports {}",
+            error.block,
+            counted(error.count, "error")
         )
     };
     Complaint { text, repeat: true }
+}
+
+/// So many bits, and the verb after them.
+fn are(bits: u32) -> String {
+    let verb = if bits == 1 { "is" } else { "are" };
+    format!("{} {verb}", counted(bits, "bit"))
 }
 
 /// How what is read differs from what should be, in numbers of bits: a value may be a key.
@@ -225,10 +233,14 @@ fn difference(words: &[u32], expected: &[u32]) -> Option<Complaint> {
     let extra = count(|is, should| is & !should);
     let text = match (missing, extra) {
         (0, 0) => return None,
-        (missing, 0) => format!("{missing} bits are not set"),
-        (0, extra) => format!("{extra} bits are set that should not be"),
+        (missing, 0) => format!("{} not set", are(missing)),
+        (0, extra) => format!("{} set that should not be", are(extra)),
         (missing, extra) => {
-            format!("{missing} bits are not set, and {extra} are set that should not be")
+            format!(
+                "{} not set, and {} set that should not be",
+                are(missing),
+                are(extra)
+            )
         }
     };
     Some(Complaint {

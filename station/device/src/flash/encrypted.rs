@@ -4,6 +4,7 @@
 //! something else; nothing is compared or proven, for flash holds what only the chip can make; a
 //! chip that was told to refuse this is not asked.
 
+use station_esp::Chip;
 use station_esp::command::{DataBlock, Dialect, FlashBegin, Opcode, Request};
 use station_esp::efuse::map::{FuseField, FuseMap, fuse_map};
 use station_esp::efuse::{EfuseImage, FieldName};
@@ -17,8 +18,11 @@ use crate::error::DeviceError;
 use crate::loader::{erase, program};
 use crate::session::Session;
 
-/// Bytes the encryption works on at once; 16 on the newer chips, and a multiple does no harm.
-const ALIGNMENT: u32 = 32;
+/// Bytes that the chip's encryption takes at once, which what is sent is filled up to; esptool fills
+/// up to the same, so that both leave the same flash.
+const fn alignment(chip: Chip) -> u32 {
+    if matches!(chip, Chip::Esp32) { 32 } else { 16 }
+}
 
 impl Session {
     /// Writes the plain bytes of an image so that the chip encrypts them with the key in its fuses.
@@ -38,7 +42,7 @@ impl Session {
     ) -> Result<Written, DeviceError> {
         let length = u32::try_from(image.bytes().len()).unwrap_or(u32::MAX);
         let padded = length
-            .checked_next_multiple_of(ALIGNMENT)
+            .checked_next_multiple_of(alignment(self.spec.chip))
             .unwrap_or(u32::MAX);
         self.within_flash(image.offset(), padded)?;
         self.may_encrypt()?;
@@ -226,7 +230,9 @@ impl Writer<'_> {
             let mut block = data.to_vec();
             let whole = match dialect {
                 Dialect::Rom => size,
-                Dialect::Stub => (data.len() as u32).next_multiple_of(ALIGNMENT),
+                Dialect::Stub => {
+                    (data.len() as u32).next_multiple_of(alignment(self.session.spec.chip))
+                }
             };
             block.resize(whole as usize, 0xFF);
             raw.clear();

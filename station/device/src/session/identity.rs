@@ -4,6 +4,7 @@
 
 use station_esp::command::{SecurityFlag, SecurityInfo};
 use station_esp::efuse::EfuseImage;
+use station_esp::efuse::map::fuse_map;
 use station_esp::{Chip, MacAddress, Revision};
 
 /// A chip as it described itself.
@@ -65,6 +66,21 @@ impl Identity {
             let count = self.fuses.as_ref()?.read(FieldName::FlashCryptCount)?;
             Some(count.count_ones() % 2 == 1)
         })
+    }
+
+    /// Whether flash encryption is on and cannot be switched off: every bit of its count is burned;
+    /// `None` where the chip does not tell.
+    #[must_use]
+    pub fn is_encrypted_for_good(&self) -> Option<bool> {
+        use station_esp::efuse::FieldName;
+        let told = self
+            .security
+            .map(|security| u64::from(security.flash_crypt_cnt));
+        let count = told.or_else(|| self.fuses.as_ref()?.read(FieldName::FlashCryptCount))?;
+        let map = fuse_map(self.chip, Revision::new(u8::MAX, 99));
+        let names = ["SPI_BOOT_CRYPT_CNT", "FLASH_CRYPT_CNT"];
+        let field = names.into_iter().find_map(|name| map.field(name))?;
+        Some(count.count_ones() >= field.width())
     }
 }
 

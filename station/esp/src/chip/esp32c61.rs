@@ -48,7 +48,7 @@ pub(super) static SPEC: ChipSpec = ChipSpec {
     flash_write: FlashWriteSizes::FAMILY,
     flash_frequencies: &[(20, 2), (40, 0), (80, 0xF)],
     default_flash_frequency: 40,
-    mmu_page_sizes: &[0x1_0000],
+    mmu_page_sizes: &[0x2000, 0x4000, 0x8000, 0x1_0000],
     flash_beyond_16_mib: true,
 };
 

@@ -8,6 +8,7 @@ mod bits;
 mod blocks;
 mod danger;
 mod draft;
+mod first_boot;
 mod guards;
 mod keys;
 mod make;
@@ -213,6 +214,9 @@ pub struct FlashContent {
     pub encrypted: ContentPlan,
     /// Digests of the public keys that signed the bootloader in flash.
     pub signed_by: Vec<[u8; 32]>,
+    /// ESP32, secure boot version 1: the digest of the bootloader in flash lies at its start, made
+    /// with the key that is (being) burned.
+    pub digested: bool,
 }
 
 /// How flash gets its ciphertext.

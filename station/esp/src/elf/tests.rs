@@ -1,7 +1,17 @@
 //! ELFs made here, whole and damaged.
 
 use super::*;
+use crate::image::FlashMode;
 use proptest::prelude::*;
+
+const HEADER: usize = 52;
+const PROGRAM_HEADER: usize = 32;
+const SECTION_HEADER: usize = 40;
+const LOAD: u32 = 1;
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+}
 
 /// A section: name, flags, address, bytes.
 type Section<'a> = (&'a str, u32, u32, &'a [u8]);
@@ -185,6 +195,17 @@ fn a_program_for_ram_gives_its_segments_in_whole_words() {
 }
 
 #[test]
+fn a_program_for_ram_is_an_image_for_load_ram() {
+    let program = elf(243, 0x4038_0000, &[(".text", 6, 0x4038_0000, &[1; 40])]);
+    let image = Image::parse(&to_ram_binary(&program, Chip::Esp32C3).unwrap()).unwrap();
+    assert_eq!((image.segments.len(), image.header.entry), (1, 0x4038_0000));
+    assert_eq!(
+        to_ram_binary(&sample(), Chip::Esp32C3).unwrap_err().code(),
+        "elf-not-in-ram"
+    );
+}
+
+#[test]
 fn a_program_for_flash_is_no_program_for_ram() {
     assert_eq!(
         ram_image(&sample(), Chip::Esp32C3).unwrap_err().code(),
@@ -193,27 +214,115 @@ fn a_program_for_flash_is_no_program_for_ram() {
 }
 
 #[test]
-fn a_descriptor_that_is_none_is_an_error_and_not_a_panic() {
-    let broken = elf(
+fn a_descriptor_too_short_for_a_digest_is_left_alone_or_refused() {
+    let short = |chip: Chip, length| {
+        let flash = if chip == Chip::Esp32C6 {
+            0x4200_0020
+        } else {
+            0x3C00_0020
+        };
+        let data = vec![0; length];
+        let sections = [
+            (".flash.appdesc", 2, flash, &data[..]),
+            (".text", 6, 0x4208_0120, &[0x13; 700]),
+        ];
+        to_flash_image(
+            &elf(243, 0x4208_0120, &sections),
+            chip,
+            &FlashSettings::usual(chip, 4 << 20),
+        )
+    };
+    short(Chip::Esp32C3, 8).unwrap();
+    // A chip with a choice of pages needs to know which.
+    assert_eq!(short(Chip::Esp32C6, 8).unwrap_err().code(), "elf-sections");
+    short(Chip::Esp32C6, 256).unwrap();
+}
+
+#[test]
+fn a_digest_is_put_where_it_was_asked_for_or_not_at_all() {
+    let place = |offset| {
+        let mut options = ImageOptions::new(usual());
+        options.elf_sha256_offset = Some(offset);
+        to_image(&sample(), Chip::Esp32C3, &options)
+    };
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(sample());
+    let found = place(0xD4).unwrap();
+    assert_eq!(found[0xD4..0xF4], digest[..]);
+    for offset in [0x10, 0x18, 0x20, 0x110, 0x00FF_0000] {
+        assert_eq!(
+            place(offset).unwrap_err().code(),
+            "elf-digest-place",
+            "{offset:#x}"
+        );
+    }
+}
+
+#[test]
+fn mapped_parts_of_one_page_are_refused_with_their_names() {
+    let apart = elf(
         243,
-        0x4038_0000,
+        0,
         &[
-            (".flash.appdesc", 2, 0x3C00_0020, &[0; 256]),
-            (".text", 6, 0x4201_0120, &[0x13; 700]),
+            (".one", 2, 0x3C00_0020, &[1; 64]),
+            (".two", 2, 0x3C00_0100, &[2; 64]),
         ],
     );
-    assert!(to_flash_image(&broken, Chip::Esp32C3, &usual()).is_err());
-    // Here the library slices beyond the section.
-    let broken = elf(
-        243,
-        0x4038_0000,
-        &[
-            (".flash.appdesc", 2, 0x3C00_0020, &[0; 8]),
-            (".text", 6, 0x4201_0120, &[0x13; 700]),
-        ],
+    let error = to_flash_image(&apart, Chip::Esp32C3, &usual()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "section `.two` at 0x3c000100 lies in the same 64KB page of flash as 0x3c000020: \
+         the linker script must join them"
     );
-    let error = to_flash_image(&broken, Chip::Esp32C3, &usual()).unwrap_err();
-    assert_eq!(error.code(), "elf-converter-failed");
+}
+
+#[test]
+fn options_that_exclude_each_other_are_refused() {
+    let mut options = ImageOptions::new(usual());
+    options.secure_pad = SecurePad::V2;
+    options.hash = false;
+    let error = to_image(&sample(), Chip::Esp32C3, &options).unwrap_err();
+    assert_eq!(error.code(), "elf-options");
+    options.secure_pad = SecurePad::None;
+    options.pad_to_multiple = Some(u32::MAX);
+    let error = to_image(&sample(), Chip::Esp32C3, &options).unwrap_err();
+    assert_eq!(error.code(), "elf-options");
+    options.pad_to_multiple = Some(4096);
+    let padded = to_image(&sample(), Chip::Esp32C3, &options).unwrap();
+    assert!(padded.len().is_multiple_of(4096) && padded.ends_with(&[0xFF]));
+}
+
+#[test]
+fn what_no_header_can_say_is_refused() {
+    let mut options = ImageOptions::new(usual());
+    options.min_revision = crate::chip::Revision::new(1, 0);
+    options.max_revision = Some(crate::chip::Revision::new(0, 3));
+    let error = to_image(&sample(), Chip::Esp32C3, &options).unwrap_err();
+    assert_eq!(error.code(), "image-revisions");
+    // Bootloaders take it for any.
+    options.max_revision = Some(crate::chip::Revision::new(0, 0));
+    to_image(&sample(), Chip::Esp32C3, &options).unwrap();
+    options.flash.size = 256 << 20;
+    let error = to_image(&sample(), Chip::Esp32C3, &options).unwrap_err();
+    assert_eq!(error.code(), "elf-flash-size");
+}
+
+#[test]
+fn a_name_that_many_sections_share_is_cut_and_too_many_parts_end_the_reading() {
+    let name = format!(".{}", "x".repeat(100_000));
+    let sections: Vec<Section<'_>> = (0..2)
+        .map(|at| (name.as_str(), 2, 0x3C00_0020 + 64 * at, &[1u8; 4][..]))
+        .collect();
+    let error = to_flash_image(&elf(243, 0, &sections), Chip::Esp32C3, &usual()).unwrap_err();
+    assert!(
+        error.to_string().len() < 1000,
+        "{}",
+        error.to_string().len()
+    );
+    let sections: Vec<Section<'_>> = (0..1000)
+        .map(|at| (".x", 2, 0x3FC8_0000 + 64 * at, &[1u8; 4][..]))
+        .collect();
+    let error = to_flash_image(&elf(243, 0, &sections), Chip::Esp32C3, &usual()).unwrap_err();
+    assert_eq!(error, ElfError::TooManyParts(17));
 }
 
 #[test]
@@ -232,7 +341,11 @@ fn sections_that_share_the_file_many_times_over_are_refused() {
         hostile[head + 20..head + 24].copy_from_slice(&size.to_le_bytes());
     }
     let error = to_flash_image(&hostile, Chip::Esp32C3, &usual()).unwrap_err();
-    assert_eq!(error.code(), "elf-sections");
+    assert_eq!(error.code(), "elf-part");
+    assert!(
+        error.to_string().starts_with("section `.b` at 0x3c100020"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -260,7 +373,14 @@ proptest! {
             let at = if value & 1 == 0 { sections + at % (bytes.len() - sections) } else { at };
             bytes[at] = value;
         }
+        for use_segments in [false, true] {
+            let mut options = ImageOptions::new(usual());
+            options.use_segments = use_segments;
+            options.ram_only_header = bytes.len().is_multiple_of(2);
+            let _ = to_image(&bytes, Chip::Esp32C3, &options);
+        }
         let _ = to_flash_image(&bytes, Chip::Esp32C3, &usual());
+        let _ = to_ram_binary(&bytes, Chip::Esp32C3);
         let _ = ram_image(&bytes, Chip::Esp32C3);
     }
 

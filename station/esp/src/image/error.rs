@@ -102,9 +102,34 @@ pub enum ImageError {
         /// What the chip has.
         revision: Revision,
     },
+    /// A newest revision that is older than the oldest.
+    #[error("no chip is of revision {oldest} or newer and of {newest} or older")]
+    Revisions {
+        /// The oldest asked for.
+        oldest: Revision,
+        /// The newest asked for.
+        newest: Revision,
+    },
     /// The image maps no flash.
     #[error("image maps no flash and cannot be started by a bootloader")]
     NothingMapped,
+    /// A signature lies behind the image, which a change would break.
+    #[error("image is signed for secure boot version {version} and cannot be changed")]
+    Signed {
+        /// Version of secure boot.
+        version: u8,
+    },
+    /// A flash clock that the chip does not have.
+    #[error("`{chip}` has no flash clock of {mhz} MHz")]
+    FlashFrequency {
+        /// The chip.
+        chip: Chip,
+        /// The clock asked for.
+        mhz: u8,
+    },
+    /// A flash size that headers cannot state.
+    #[error("flash size of {0} bytes cannot be put into a header")]
+    FlashSize(u32),
 }
 
 impl ImageError {
@@ -128,7 +153,11 @@ impl ImageError {
             Self::WrongChip { .. } => "image-wrong-chip",
             Self::RevisionTooOld { .. } => "image-revision-too-old",
             Self::RevisionTooNew { .. } => "image-revision-too-new",
+            Self::Revisions { .. } => "image-revisions",
             Self::NothingMapped => "image-nothing-mapped",
+            Self::Signed { .. } => "image-signed",
+            Self::FlashFrequency { .. } => "image-flash-frequency",
+            Self::FlashSize(_) => "image-flash-size",
         }
     }
 }

@@ -6,6 +6,10 @@ use crate::chip::{Chip, Revision};
 
 use super::{ImageError, MAGIC};
 
+const MEBI: u32 = 1024 * 1024;
+/// Largest code of a flash size: 128 MiB (`esp_image_flash_size_t` of ESP-IDF).
+const MAX_SIZE_CODE: u8 = 7;
+
 /// How flash is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -116,7 +120,25 @@ impl Header {
     /// Bytes of the flash the image was made for, where the code is one that is known.
     #[must_use]
     pub fn flash_size(&self) -> Option<u32> {
-        (self.flash_size_code <= 8).then(|| (1024 * 1024) << self.flash_size_code)
+        (self.flash_size_code <= MAX_SIZE_CODE).then(|| MEBI << self.flash_size_code)
+    }
+
+    /// The code of a flash size; `None` for one that headers cannot state.
+    #[must_use]
+    pub fn size_code(bytes: u32) -> Option<u8> {
+        (0..=MAX_SIZE_CODE).find(|code| MEBI << code == bytes)
+    }
+
+    /// Checks that there is a revision between the oldest and the newest; no newest, or 0.0, means
+    /// any.
+    ///
+    /// # Errors
+    /// [`ImageError::Revisions`].
+    pub fn check_revisions(oldest: Revision, newest: Option<Revision>) -> Result<(), ImageError> {
+        match newest.filter(|newest| newest.value() != 0) {
+            Some(newest) if newest < oldest => Err(ImageError::Revisions { oldest, newest }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The flash clock in MHz. The first match counts where a chip codes two clocks alike.
@@ -127,6 +149,13 @@ impl Header {
             .iter()
             .find(|(_, code)| *code == self.flash_frequency_code)
             .map(|(mhz, _)| *mhz)
+    }
+
+    /// Drive strengths of the flash pins: clock, Q, D, chip select, HD, WP.
+    #[must_use]
+    pub fn pin_drives(&self) -> [u8; 6] {
+        let [a, b, c] = self.drive;
+        [a & 0xF, a >> 4, b & 0xF, b >> 4, c & 0xF, c >> 4]
     }
 
     /// The oldest revision the image runs on.

@@ -1,31 +1,20 @@
 //! An image for another flash size than it was made for.
 
-use sha2::{Digest, Sha256};
-
-use super::{HASH, Image};
+use super::{HeaderChange, Image, patch};
 
 /// Returns a copy of an image whose header states this flash size, with its SHA-256 made right
-/// again.
+/// again and nothing behind it.
 ///
-/// The size is the upper half of byte 3, the binary logarithm of megabytes; the checksum does not
-/// cover the header. Nothing for what is no image, or a size that headers cannot state. Source: ESP-IDF, `esp_app_format.h`.
+/// Nothing for what is no image, or a size that headers cannot state.
 #[must_use]
 pub fn for_flash_size(image: &[u8], size: u32) -> Option<Vec<u8>> {
     let parsed = Image::parse(image).ok()?;
-    let megabytes = size / (1024 * 1024);
-    if !size.is_power_of_two() || !(1..=128).contains(&megabytes) {
-        return None;
-    }
-    let mut bytes = image.get(..usize::try_from(parsed.length).ok()?)?.to_vec();
-    let code = u8::try_from(megabytes.ilog2()).ok()?;
-    let byte = bytes.get_mut(3)?;
-    *byte = (*byte & 0x0F) | (code << 4);
-    if parsed.hash.is_some() {
-        let end = bytes.len().checked_sub(HASH)?;
-        let hash = Sha256::digest(bytes.get(..end)?);
-        bytes.get_mut(end..)?.copy_from_slice(&hash);
-    }
-    Image::parse(&bytes).is_ok().then_some(bytes)
+    let bytes = image.get(..usize::try_from(parsed.length).ok()?)?;
+    let change = HeaderChange {
+        size: Some(size),
+        ..HeaderChange::default()
+    };
+    patch(bytes, &change).ok()
 }
 
 #[cfg(test)]

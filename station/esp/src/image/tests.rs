@@ -4,6 +4,10 @@ use super::*;
 use crate::loader;
 use proptest::prelude::*;
 
+mod change;
+mod flash;
+mod look;
+
 /// An image of these segments, with checksum and hash.
 fn build(chip: Chip, segments: &[(u32, Vec<u8>)]) -> Vec<u8> {
     let spec = chip.spec();

@@ -1,12 +1,17 @@
 //! The form of a partition table in flash.
 //!
 //! 32 bytes an entry: `AA 50`, type, subtype, offset, size, 16 bytes of name, flags; then an entry
-//! `EB EB FF…` whose last 16 bytes are the MD5 of all entries before it; then all ones.
+//! `EB EB FF…` whose last 16 bytes are the MD5 of all entries before it; then all ones, at least one
+//! row of them within [`TABLE_LENGTH`].
+//!
+//! A name ends with its first zero. What stands behind that in its 16 bytes is covered by the MD5,
+//! so it is no damage; ESP-IDF's bootloader and gen_esp32part never look at it, and neither do we:
+//! it is not written again. Flags are looked at by firmware, so unknown ones are refused.
 
 use md5::{Digest, Md5};
 
 use super::error::{Fault, PartitionError, Place};
-use super::{ENTRY_LENGTH, Entry, Kind, MAX_ENTRIES, Subtype, TABLE_LENGTH};
+use super::{Checksum, ENTRY_LENGTH, Entry, Kind, Subtype, TABLE_LENGTH};
 
 const MAGIC: [u8; 2] = [0xAA, 0x50];
 const CHECKSUM_MARK: [u8; 16] = {
@@ -16,18 +21,35 @@ const CHECKSUM_MARK: [u8; 16] = {
     mark
 };
 
+/// Whether bytes begin as a binary table does.
+pub(super) fn is_binary(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MAGIC)
+}
+
+/// Entries that fit beside the end mark and, where there is one, the checksum.
+pub(super) fn most_entries(checksum: Checksum) -> usize {
+    let rows = TABLE_LENGTH / ENTRY_LENGTH - 1;
+    match checksum {
+        Checksum::Md5 => rows - 1,
+        Checksum::Off => rows,
+    }
+}
+
 /// Reads entries up to the end mark and checks the checksum.
-pub(super) fn parse(bytes: &[u8]) -> Result<Vec<(Place, Entry)>, PartitionError> {
+pub(super) fn parse(
+    bytes: &[u8],
+    checksum: Checksum,
+) -> Result<Vec<(Place, Entry)>, PartitionError> {
     let mut entries = Vec::new();
     let mut checked = false;
     let (rows, _) = bytes.as_chunks::<ENTRY_LENGTH>();
-    for (at, row) in rows.iter().enumerate().take(MAX_ENTRIES + 2) {
+    // What the bootloader reads: a table whose end mark lies behind that has none.
+    for (at, row) in rows.iter().enumerate().take(TABLE_LENGTH / ENTRY_LENGTH) {
         let place = Place::Entry(at + 1);
         if row == &[0xFF; ENTRY_LENGTH] {
-            return if checked {
-                Ok(entries)
-            } else {
-                Err(Place::Table.fault(Fault::NoChecksum))
+            return match checksum {
+                Checksum::Md5 if !checked => Err(Place::Table.fault(Fault::NoChecksum)),
+                Checksum::Md5 | Checksum::Off => Ok(entries),
             };
         }
         if checked {
@@ -39,10 +61,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<(Place, Entry)>, PartitionError>
                 return Err(Place::Table.fault(Fault::Checksum));
             }
             checked = true;
-            // A full table has no room for an end mark.
-            if (at + 1) * ENTRY_LENGTH == TABLE_LENGTH {
-                return Ok(entries);
-            }
+        } else if row.starts_with(&CHECKSUM_MARK[..2]) {
+            return Err(place.fault(Fault::ChecksumRow));
         } else {
             entries.push((place, parse_row(row).map_err(|fault| place.fault(fault))?));
         }
@@ -74,7 +94,7 @@ fn parse_row(row: &[u8; ENTRY_LENGTH]) -> Result<Entry, Fault> {
 }
 
 /// Writes entries, checksum and padding.
-pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
+pub(super) fn encode(entries: &[Entry], checksum: Checksum) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(TABLE_LENGTH);
     for entry in entries {
         bytes.extend_from_slice(&MAGIC);
@@ -88,9 +108,11 @@ pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
         bytes.extend_from_slice(&name);
         bytes.extend_from_slice(&entry.flags().to_le_bytes());
     }
-    let digest = Md5::digest(&bytes);
-    bytes.extend_from_slice(&CHECKSUM_MARK);
-    bytes.extend_from_slice(&digest);
+    if checksum == Checksum::Md5 {
+        let digest = Md5::digest(&bytes);
+        bytes.extend_from_slice(&CHECKSUM_MARK);
+        bytes.extend_from_slice(&digest);
+    }
     bytes.resize(TABLE_LENGTH, 0xFF);
     bytes
 }

@@ -3,6 +3,8 @@
 use super::*;
 use proptest::prelude::*;
 
+mod layouts;
+
 const SAMPLE: &str = "\
 # Name,   Type, SubType, Offset,  Size, Flags
 nvs,      data, nvs,     ,        0x6000,
@@ -87,50 +89,63 @@ fn a_full_table_survives_and_one_more_entry_is_refused() {
             .map(|at| format!("p{at},0x40,0,,0x1000\n"))
             .collect::<String>()
     };
-    let full = Table::parse_csv(&rows(95)).unwrap();
+    // The bootloader needs an end mark behind the checksum.
+    let full = Table::parse_csv(&rows(94)).unwrap();
     assert_eq!(Table::parse_binary(&full.to_binary()).unwrap(), full);
-    assert_eq!(fault(&rows(96)), (None, "partition-too-many"));
+    assert_eq!(fault(&rows(95)), (None, "partition-too-many"));
+    let mut rules = Rules::default();
+    rules.checksum = Checksum::Off;
+    let full = Table::parse_csv_with(&rows(95), &rules).unwrap();
+    let binary = full.to_binary_with(Checksum::Off);
+    assert_eq!(binary.len(), TABLE_LENGTH);
+    assert_eq!(Table::parse_binary_with(&binary, &rules).unwrap(), full);
+    assert!(Table::parse_csv_with(&rows(96), &rules).is_err());
+    // 95 entries and a checksum leave no room for the end mark.
+    let mut crowded = Table::parse_csv(&rows(94)).unwrap().to_binary();
+    crowded[94 * 32..].fill(0);
+    assert_eq!(
+        Table::parse_binary(&crowded).unwrap_err().code(),
+        "partition-magic"
+    );
 }
 
 #[test]
 fn every_broken_rule_names_its_line() {
     let cases = [
-        ("nvs,data,nvs,0x9000", "partition-columns"),
-        (",data,nvs,0x9000,0x6000", "partition-name"),
+        ("nvs,data,nvs,0x40000", "partition-no-size"),
+        ("nvs,data,nvs,0x40000,0x6000,,extra", "partition-columns"),
+        ("nvs,data,nvs,${OFFSET},0x6000", "partition-variable"),
+        (",data,nvs,0x40000,0x6000", "partition-name"),
         (
-            "a_name_of_seventeen,data,nvs,0x9000,0x6000",
+            "a_name_of_seventeen,data,nvs,0x40000,0x6000",
             "partition-name",
         ),
         ("nvs,date,nvs,0x9000,0x6000", "partition-type"),
         ("nvs,data,nvz,0x9000,0x6000", "partition-subtype"),
         ("app,app,ota_16,0x10000,1M", "partition-subtype"),
         ("nvs,data,nvs,0x9000,0x6000,locked", "partition-flag"),
-        ("nvs,data,nvs,0x9000,6 K", "partition-number"),
+        ("nvs,data,nvs,0x9000,6.5K", "partition-number"),
         ("nvs,data,nvs,0x9000,99999M", "partition-number"),
-        ("nvs,data,nvs,0x9000,-1", "partition-number"),
+        ("nvs,data,nvs,0x40000,-1", "partition-ends-before"),
+        ("core,data,coredump,,64K,readonly", "partition-read-only"),
         ("nvs,data,nvs,0x9000,", "partition-no-size"),
-        ("nvs,data,nvs,0x9000,0", "partition-no-size"),
-        ("nvs,data,nvs,0x9100,0x6000", "partition-unaligned"),
-        ("app,app,factory,0x11000,1M", "partition-unaligned"),
-        ("app,app,factory,0x10000,0x1100", "partition-size"),
-        ("app,app,factory,0x10000,17M", "partition-size"),
-        ("ota,data,ota,0x9000,0x1000", "partition-size"),
-        ("nvs,data,nvs,0x9000,0x2000", "partition-size"),
+        ("nvs,data,nvs,0x40000,0", "partition-no-size"),
+        ("nvs,data,nvs,0x40100,0x6000", "partition-unaligned"),
+        ("app,app,factory,0x41000,1M", "partition-unaligned"),
+        ("app,app,factory,0x40000,0x1100", "partition-size"),
+        ("ota,data,ota,0x40000,0x1000", "partition-size"),
+        ("nvs,data,nvs,0x40000,0x2000", "partition-size"),
         ("nvs,data,nvs,0x8000,0x6000", "partition-before-table"),
         (
             "big,data,fat,0xFFFFF000,0x2000",
             "partition-beyond-addresses",
         ),
         ("boot,bootloader,primary,,0x6000", "partition-no-offset"),
-        ("first,data,fat,0x20000,0x1000", "partition-overlap"),
+        ("boot,bootloader,ota,,N/A", "partition-no-size"),
+        ("other,data,fat,0x20000,0x1000", "partition-order"),
         ("first,data,fat,0x40000,0x1000", "partition-duplicate-name"),
     ];
     for (row, code) in cases {
-        let row = if row.starts_with("first,data,fat,0x2") {
-            row.replacen("first", "x", 1)
-        } else {
-            row.to_owned()
-        };
         let text = format!("# a comment\n\nfirst,data,fat,0x20000,0x10000\n{row}\n");
         assert_eq!(fault(&text), (Some(4), code), "{row}");
     }
@@ -141,6 +156,78 @@ fn every_broken_rule_names_its_line() {
 fn two_equal_applications_are_refused() {
     let text = "a,app,ota_0,0x10000,1M\nb,app,ota_0,0x110000,1M\n";
     assert_eq!(fault(text), (Some(2), "partition-duplicate-subtype"));
+}
+
+/// The binary form of these rows with its right MD5.
+fn sealed(rows: &[u8]) -> Vec<u8> {
+    let digest = <md5::Md5 as md5::Digest>::digest(rows);
+    let mark = [&[0xEB, 0xEB][..], &[0xFF; 14]].concat();
+    [rows, &mark, &digest, &[0xFF; 32]].concat()
+}
+
+#[test]
+fn a_row_for_the_bootloader_says_any_number_and_none_does_harm() {
+    let far = i64::MAX;
+    for (row, code) in [
+        (
+            format!("boot,bootloader,primary,-{far},-{far}"),
+            "partition-number",
+        ),
+        (
+            format!("boot,bootloader,primary,0x1000,{far}"),
+            "partition-number",
+        ),
+        (
+            "boot,bootloader,primary,-4K,-8K".to_owned(),
+            "partition-number",
+        ),
+        (
+            "boot,bootloader,primary,0x1000,32K".to_owned(),
+            "partition-into-table",
+        ),
+    ] {
+        assert_eq!(fault(&format!("{row}\n")), (Some(1), code), "{row}");
+    }
+    let table = Table::parse_csv("boot,bootloader,primary,0x1000,28K\n").unwrap();
+    assert_eq!(table.end(), 0x8000);
+}
+
+#[test]
+fn bytes_behind_the_end_of_a_name_are_no_part_of_it() {
+    let clean = Table::parse_csv("nvs,data,nvs,0x9000,0x6000\n").unwrap();
+    let mut rows = clean.to_binary()[..32].to_vec();
+    rows[12 + 5] = b'!';
+    let read = Table::parse_binary(&sealed(&rows)).unwrap();
+    assert_eq!(read, clean);
+    assert_eq!(read.to_binary(), clean.to_binary());
+    rows[28] = 4;
+    let error = Table::parse_binary(&sealed(&rows)).unwrap_err();
+    assert_eq!(error.code(), "partition-flag");
+}
+
+#[test]
+fn a_damaged_row_of_the_checksum_says_so() {
+    let mut binary = Table::parse_csv(SAMPLE).unwrap().to_binary();
+    binary[7 * 32 + 9] = 0;
+    let error = Table::parse_binary(&binary).unwrap_err();
+    assert_eq!(error.code(), "partition-checksum-row");
+    assert_eq!(error.place, Place::Entry(8));
+}
+
+#[test]
+fn a_binary_table_out_of_order_is_read_and_warned_of_because_its_csv_is_refused() {
+    let table = Table::parse_csv(SAMPLE).unwrap();
+    let mut rows = table.to_binary()[..7 * 32].to_vec();
+    rows.rotate_left(32);
+    let turned = Table::parse_binary(&sealed(&rows)).unwrap();
+    assert_eq!(turned.to_binary()[..7 * 32], rows);
+    let falling = Warning::OutOfOrder {
+        name: "nvs".into(),
+        above: "own".into(),
+    };
+    assert!(turned.warnings(&Rules::default()).contains(&falling));
+    assert!(!table.warnings(&Rules::default()).contains(&falling));
+    assert_eq!(fault(&turned.to_csv()), (Some(9), "partition-order"));
 }
 
 #[test]
@@ -179,12 +266,7 @@ proptest! {
             bytes.extend_from_slice(&[0xAA, 0x50]);
             bytes.extend_from_slice(&row);
         }
-        let digest = <md5::Md5 as md5::Digest>::digest(&bytes);
-        bytes.extend_from_slice(&[0xEB, 0xEB]);
-        bytes.extend_from_slice(&[0xFF; 14]);
-        bytes.extend_from_slice(&digest);
-        bytes.extend_from_slice(&[0xFF; 32]);
-        if let Ok(table) = Table::parse_binary(&bytes) {
+        if let Ok(table) = Table::parse_binary(&sealed(&bytes)) {
             prop_assert_eq!(Table::parse_binary(&table.to_binary()), Ok(table));
         }
     }

@@ -2,13 +2,15 @@
 //!
 //! Invariants: what the table says of an approval counts only if the chained event that granted it
 //! says the same, and if the table has counted every use that was recorded; so a row that somebody
-//! wrote, extended or reset by hand allows nothing.
+//! wrote, extended or reset by hand allows nothing; an approval of a plan is used only while the
+//! plan's release is in force, looked at under the same transaction.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::JournalError;
 use super::reader::{Reader, optional_time_at, time_at};
+use super::release::in_force;
 use super::stamp::{Head, StoredEvent, time_text};
 use crate::approval::{Approval, ApprovalId, ApprovalRefusal, ApprovalState, Subject, UseApproval};
 use crate::event::EventKind;
@@ -139,13 +141,25 @@ impl Granted {
     }
 }
 
-/// Finds the approval that allows the request, or says why there is none.
+/// Finds the approval that allows the request, or says why there is none, or why even an approval
+/// does not help. The outer error is one of the journal itself.
 pub(super) fn decide(
     db: &Connection,
     head: Head,
     request: &UseApproval,
-) -> Result<Result<ApprovalId, ApprovalRefusal>, JournalError> {
-    look(db, head, request).map_err(|error| JournalError::reading(&error))
+) -> Result<Result<ApprovalId, JournalError>, JournalError> {
+    let reading = |error: rusqlite::Error| JournalError::reading(&error);
+    match &request.subject {
+        Subject::Plan(plan) => {
+            let release = in_force(db, plan, &request.trusted).map_err(reading)?;
+            if let Err(refusal) = release {
+                return Ok(Err(refusal.into()));
+            }
+        }
+        Subject::Burn(_) | Subject::Operation(_) => {}
+    }
+    let found = look(db, head, request).map_err(reading)?;
+    Ok(found.map_err(JournalError::from))
 }
 
 fn look(

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::burn::BurnRow;
 use super::custody::Quarantine;
+use super::error::JournalError;
 use super::stamp::Draft;
-use crate::approval::{ApprovalId, ApprovalRefusal, UseApproval};
+use crate::approval::{ApprovalId, UseApproval};
 use crate::event::{AttemptId, Event, Mac, PlanId, RunId, Serial};
 use crate::plan::Plan;
 use crate::serial::SerialSource;
@@ -153,7 +154,7 @@ pub(super) struct Receipt {
     /// The standing, if it was asked for.
     pub(super) standing: Option<Standing>,
     /// The approval that was used or why none was, if one was asked for.
-    pub(super) approval: Option<Result<ApprovalId, ApprovalRefusal>>,
+    pub(super) approval: Option<Result<ApprovalId, JournalError>>,
     /// The intents, if they were asked for.
     pub(super) burns: Vec<BurnRow>,
 }

@@ -109,6 +109,22 @@ impl Reader {
         })
     }
 
+    /// Whether it is on record that a key was destroyed.
+    ///
+    /// # Errors
+    /// [`JournalError::Read`] and its kin.
+    pub(crate) fn has_forgotten(
+        &self,
+        name: &str,
+        mac: Option<&Mac>,
+        fingerprint: &str,
+    ) -> Result<bool, JournalError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM key WHERE name = ?1 AND owner = ?2
+                       AND fingerprint = ?3 AND forgotten_at IS NOT NULL)";
+        let owner = mac.map_or("shared", Mac::as_str);
+        self.ask(|db| db.query_row(sql, params![name, owner, fingerprint], |row| row.get(0)))
+    }
+
     /// Returns why a unit waits for a person, if it does.
     ///
     /// # Errors

@@ -100,6 +100,14 @@ pub enum JournalError {
         /// Which unit.
         mac: Mac,
     },
+    /// The list of serial numbers has no row for the unit.
+    #[error("`{file}` has no row for unit `{mac}`")]
+    NotListed {
+        /// The list.
+        file: String,
+        /// Which unit.
+        mac: Mac,
+    },
     /// There is no such serial number, or it cannot be voided any more.
     #[error("serial `{serial}` cannot be voided: {reason}")]
     NotVoidable {
@@ -142,6 +150,7 @@ impl JournalError {
             Self::Refused { .. } => "journal-refused",
             Self::PoolDry { .. } => "serial-pool-dry",
             Self::NoSerial { .. } => "serial-missing",
+            Self::NotListed { .. } => "unit-not-listed",
             Self::NotVoidable { .. } => "serial-not-voidable",
             Self::Approval(refusal) => refusal.code(),
             Self::Release(refusal) => refusal.code(),
@@ -165,6 +174,7 @@ impl JournalError {
             Self::NoSerial { .. } => {
                 Some("a recipe with `seen_before = \"repeat\"` gives the unit a number")
             }
+            Self::NotListed { .. } => Some("add the unit to the list, or take the board out"),
             Self::Open { .. } => Some("check the path and its permissions"),
             Self::Approval(refusal) => Some(refusal.hint()),
             Self::Release(refusal) => Some(refusal.hint()),
@@ -192,6 +202,7 @@ impl JournalError {
             | Self::Refused { .. }
             | Self::PoolDry { .. }
             | Self::NoSerial { .. }
+            | Self::NotListed { .. }
             | Self::NotVoidable { .. }
             | Self::Approval(_)
             | Self::Release(_)

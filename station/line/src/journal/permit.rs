@@ -73,13 +73,14 @@ impl Journal {
     /// Uses an approval up. When this returns, its use is durable and nobody can use it again.
     ///
     /// # Errors
-    /// [`JournalError::Approval`] when it cannot be used, and why; that is recorded as
+    /// [`JournalError::Approval`] when it cannot be used, [`JournalError::Release`] when it is of a
+    /// plan that is not released at this moment, and why; that is recorded as
     /// [`EventKind::Refused`] already.
     pub async fn use_approval(&self, request: UseApproval) -> Result<ApprovalId, JournalError> {
         bounded(&request.by)?;
         let command = Command::UseApproval(Box::new(request));
         let decision = self.ask(command).await?.approval;
-        Ok(decision.ok_or(JournalError::Closed)??)
+        decision.ok_or(JournalError::Closed)?
     }
 
     /// Releases a plan: stores it and records the station's signature over it. Releasing it again

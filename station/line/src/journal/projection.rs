@@ -7,6 +7,7 @@
 use rusqlite::{Connection, named_params, params};
 
 mod attempt;
+mod custody;
 mod irreversible;
 mod serial;
 mod step;

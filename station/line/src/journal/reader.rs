@@ -167,18 +167,40 @@ impl Reader {
         self.ask(|db| statements::standing(db, mac.as_str(), product, revision))
     }
 
-    /// Returns the last unit that said who it is in a bay, and whether that attempt passed.
+    /// Returns the last unit that said who it is in a bay, and whether that attempt passed; nobody
+    /// if that unit is, or was since, in another bay: then it is not what is in this one.
     ///
     /// # Errors
     /// [`JournalError::Read`] and its kin.
     pub(crate) fn last_in(&self, bay: &BayName) -> Result<Option<(Mac, bool)>, JournalError> {
-        let sql = "SELECT mac, outcome FROM attempt WHERE bay = ?1 AND mac IS NOT NULL
+        // An attempt elsewhere that is still open may have begun before the unit was moved there.
+        let sql = "SELECT mac, outcome, EXISTS (
+                       SELECT 1 FROM attempt AS other
+                       WHERE other.mac = attempt.mac AND other.bay <> attempt.bay
+                           AND (other.attempt > attempt.attempt OR other.outcome IS NULL))
+                   FROM attempt WHERE bay = ?1 AND mac IS NOT NULL
                    ORDER BY attempt DESC LIMIT 1";
-        self.ask(|db| {
+        let last = self.ask(|db| {
             db.query_row(sql, [bay.as_str()], |row| {
                 let outcome: Option<String> = row.get(1)?;
                 let passed = outcome.as_deref() == Some(Outcome::Pass.word());
-                Ok((Mac::new(row.get::<_, String>(0)?), passed))
+                let elsewhere: bool = row.get(2)?;
+                Ok((!elsewhere).then_some((Mac::new(row.get::<_, String>(0)?), passed)))
+            })
+            .optional()
+        })?;
+        Ok(last.flatten())
+    }
+
+    /// Returns the bay in which an attempt with a unit is open, if one is.
+    ///
+    /// # Errors
+    /// [`JournalError::Read`] and its kin.
+    pub fn under_way(&self, mac: &Mac) -> Result<Option<BayName>, JournalError> {
+        let sql = "SELECT bay FROM attempt WHERE mac = ?1 AND outcome IS NULL LIMIT 1";
+        self.ask(|db| {
+            db.query_row(sql, [mac.as_str()], |row| {
+                Ok(BayName::new(row.get::<_, String>(0)?))
             })
             .optional()
         })

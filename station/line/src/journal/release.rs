@@ -55,6 +55,32 @@ fn taken_back(db: &Connection, plan: &PlanId) -> rusqlite::Result<Option<Withdra
     Ok(last.optional()?.flatten())
 }
 
+/// The latest release of a plan, withdrawn or not, as the table has it.
+fn latest(db: &Connection, plan: &PlanId) -> rusqlite::Result<Option<Release>> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM release WHERE plan = ?1 ORDER BY released_seq DESC LIMIT 1");
+    db.prepare_cached(&sql)?
+        .query_row(params![plan.as_str()], from_row)
+        .optional()
+}
+
+/// The release a plan may be run under, or why there is none. The writer asks it under the
+/// transaction that uses an approval up, so that nobody withdraws in between.
+pub(super) fn in_force(
+    db: &Connection,
+    plan: &PlanId,
+    trusted: &TrustedKeys,
+) -> rusqlite::Result<Result<Release, ReleaseRefusal>> {
+    let Some(mut release) = latest(db, plan)? else {
+        return Ok(Err(ReleaseRefusal::Missing { plan: plan.clone() }));
+    };
+    if release.withdrawn.is_none() {
+        // The table could have been made to forget it; the signature stays good.
+        release.withdrawn = taken_back(db, plan)?;
+    }
+    Ok(verify(&release, trusted).map(|()| release))
+}
+
 impl Reader {
     /// Returns the releases, newest first, at most `limit`.
     ///
@@ -74,14 +100,7 @@ impl Reader {
     /// # Errors
     /// [`JournalError::Read`] and its kin.
     pub fn release_of(&self, plan: &PlanId) -> Result<Option<Release>, JournalError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM release WHERE plan = ?1 ORDER BY released_seq DESC LIMIT 1"
-        );
-        self.ask(|db| {
-            db.prepare_cached(&sql)?
-                .query_row(params![plan.as_str()], from_row)
-                .optional()
-        })
+        self.ask(|db| latest(db, plan))
     }
 
     /// Returns the release a plan may be run under: in force, and signed by a key that is trusted.
@@ -89,13 +108,6 @@ impl Reader {
     /// # Errors
     /// [`JournalError::Release`] when it is not released, and why; [`JournalError::Read`] and its kin.
     pub fn released(&self, plan: &PlanId, trusted: &TrustedKeys) -> Result<Release, JournalError> {
-        let missing = || ReleaseRefusal::Missing { plan: plan.clone() };
-        let mut release = self.release_of(plan)?.ok_or_else(missing)?;
-        if release.withdrawn.is_none() {
-            // The table could have been made to forget it; the signature stays good.
-            release.withdrawn = self.ask(|db| taken_back(db, plan))?;
-        }
-        verify(&release, trusted)?;
-        Ok(release)
+        Ok(self.ask(|db| in_force(db, plan, trusted))??)
     }
 }

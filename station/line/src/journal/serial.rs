@@ -49,7 +49,15 @@ pub(super) fn grant(
     asker: Asker<'_>,
 ) -> Result<Grant, JournalError> {
     let pool = source.name();
+    let own = own_row(source, asker.mac)?;
     if let Some((serial, bound_in)) = held(db, pool, asker.mac)? {
+        if let Some((_, listed)) = own
+            && listed != serial.as_str()
+        {
+            let mac = asker.mac;
+            let what = format!("`{listed}` for `{mac}`: the unit has `{serial}` already");
+            return Err(JournalError::Refused { what });
+        }
         let bind = bound(asker, pool, &serial);
         let facts = if bound_in == asker.attempt.0 {
             vec![]
@@ -64,9 +72,14 @@ pub(super) fn grant(
             mac: asker.mac.clone(),
         });
     }
-    let (position, serial) = match source.as_ref() {
-        SerialSource::Pool { .. } => next_of_pattern(db, source, asker)?,
-        SerialSource::Csv { rows, .. } => next_of_list(db, marks, source, rows, asker.mac)?,
+    let (position, serial) = match (own, source.as_ref()) {
+        (Some((_, serial)), _) if is_taken(db, serial)? => {
+            let what = format!("`{serial}` for `{}`: it is taken", asker.mac);
+            return Err(JournalError::Refused { what });
+        }
+        (Some((index, serial)), _) => (row_number(index), serial.to_owned()),
+        (None, SerialSource::Pool { .. }) => next_of_pattern(db, source, asker)?,
+        (None, SerialSource::Csv { rows, .. }) => next_of_list(db, marks, source, rows, asker.mac)?,
     };
     let serial = Serial::new(serial);
     let reserve = EventKind::SerialReserved {
@@ -80,6 +93,29 @@ pub(super) fn grant(
         serial,
         facts: vec![reserve, bind],
     })
+}
+
+/// The row that names this unit and its number, where every row names one.
+fn own_row<'a>(
+    source: &'a SerialSource,
+    mac: &Mac,
+) -> Result<Option<(usize, &'a str)>, JournalError> {
+    let SerialSource::Csv {
+        rows,
+        units: Some(units),
+        ..
+    } = source
+    else {
+        return Ok(None);
+    };
+    let row = units.row_of(mac.as_str());
+    match row.and_then(|index| Some((index, rows.get(index)?.serial.as_str()))) {
+        Some(own) => Ok(Some(own)),
+        None => Err(JournalError::NotListed {
+            file: units.file().to_owned(),
+            mac: mac.clone(),
+        }),
+    }
 }
 
 fn bound(asker: Asker<'_>, pool: &str, serial: &Serial) -> EventKind {

@@ -7,6 +7,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use station_esp::secret::Secret;
 use station_esp::secure::signature::{Algorithm, PrivateKey};
+use station_esp::words::counted;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::error::KeyError;
@@ -69,7 +70,7 @@ fn sec1_frame(kind: KeyKind) -> Option<(&'static [u8], &'static [u8])> {
     }
 }
 
-pub(super) fn is_pem(bytes: &[u8]) -> bool {
+pub(crate) fn is_pem(bytes: &[u8]) -> bool {
     bytes.starts_with(b"-----BEGIN ")
 }
 
@@ -115,6 +116,62 @@ pub fn burnable(kind: KeyKind, secret: &Secret) -> Result<Secret, KeyError> {
         }
         KeyKind::Rsa3072 | KeyKind::Ed25519 => Err(no_block_takes(kind)),
     }
+}
+
+/// The curves of the keys that a key purpose takes, the one that fills the block first. A chip that
+/// calls the purpose `ECDSA_KEY` alone learns the curve from its software.
+fn curves_of(purpose: &str) -> &'static [KeyKind] {
+    match purpose {
+        "ECDSA_KEY" => &[KeyKind::EcdsaP256, KeyKind::EcdsaP192],
+        "ECDSA_KEY_P192" => &[KeyKind::EcdsaP192],
+        "ECDSA_KEY_P256" => &[KeyKind::EcdsaP256],
+        "ECDSA_KEY_P384" => &[KeyKind::EcdsaP384],
+        _ => &[],
+    }
+}
+
+/// Reads a given key for a purpose of the fuse map that takes one on a curve: the number itself, or
+/// PEM, as SEC1 or PKCS#8. Returns its kind and the number; `None` for the other purposes.
+///
+/// # Errors
+/// [`KeyError::Size`] and [`KeyError::Unreadable`] for one that is none, or on another curve, which is
+/// named.
+pub fn curve_key(purpose: &str, given: &Secret) -> Result<Option<(KeyKind, Secret)>, KeyError> {
+    let curves = curves_of(purpose);
+    let Some(usual) = curves.first() else {
+        return Ok(None);
+    };
+    let bytes = given.expose();
+    let read = |kind: KeyKind| Ok(Some((kind, burnable(kind, given)?)));
+    if is_pem(bytes) {
+        let mut fits = curves
+            .iter()
+            .filter(|kind| signing_key(**kind, given).is_ok());
+        return read(*fits.next().unwrap_or(usual));
+    }
+    match curves.iter().find(|kind| kind.size() == Some(bytes.len())) {
+        Some(kind) => read(*kind),
+        None => Err(KeyError::Size {
+            kind: *usual,
+            got: format!("{} long", counted(bytes.len(), "byte")),
+        }),
+    }
+}
+
+/// Returns the bytes that a key of any form is burned with for a purpose: the number of a key on a
+/// curve, with zeros before one that is shorter than its block; all others as they are.
+///
+/// # Errors
+/// As [`curve_key`].
+pub fn for_purpose(purpose: &str, key: &Secret) -> Result<Secret, KeyError> {
+    let Some((_, number)) = curve_key(purpose, key)? else {
+        return Ok(key.clone());
+    };
+    let whole = curves_of(purpose).first().and_then(|kind| kind.size());
+    let missing = whole.unwrap_or(0).saturating_sub(number.len());
+    let mut bytes = vec![0; missing];
+    bytes.extend_from_slice(number.expose());
+    Ok(Secret::new(bytes))
 }
 
 fn no_block_takes(kind: KeyKind) -> KeyError {

@@ -71,6 +71,12 @@ pub enum KeyError {
         /// Why.
         reason: String,
     },
+    /// The name is the station's own.
+    #[error("`{name}` is the key that the station signs releases with")]
+    Reserved {
+        /// The name.
+        name: KeyName,
+    },
     /// There is no such key.
     #[error("there is no key `{name}` of `{owner}`")]
     Unknown {
@@ -175,6 +181,7 @@ impl KeyError {
             Self::Differs { .. } => "key-differs",
             Self::KindDiffers { .. } => "key-kind-differs",
             Self::Forgotten { .. } => "key-forgotten",
+            Self::Reserved { .. } => "key-reserved",
             Self::Unknown { .. } => "key-unknown",
             Self::Damaged { .. } => "key-damaged",
             Self::Size { .. } => "key-size",
@@ -199,6 +206,7 @@ impl KeyError {
             Self::Forgotten { .. } => {
                 Some("what was burned with it stays as it is; give a new key another name")
             }
+            Self::Reserved { .. } => Some("take another name"),
             Self::Unknown { .. } => Some("`station keys list` shows what there is"),
             Self::Damaged { .. } => Some("restore the file from a backup, or open the escrow copy"),
             Self::CannotGenerate { .. } => Some("generate it elsewhere and import it"),

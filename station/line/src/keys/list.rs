@@ -1,12 +1,26 @@
 //! What is in a store, without opening any key.
 
+use std::path::Path;
+
 use super::error::KeyError;
 use super::kind::{KeyName, KeyOwner};
 use super::record::KeyRecord;
-use super::store::{KeyStore, MAX_LISTED};
+use super::seal::parse_recipients;
+use super::store::{KeyStore, MAX_LISTED, MAX_TEXT, RECIPIENTS};
 use crate::event::Mac;
 
 impl KeyStore {
+    /// Whether anybody but the station can open the keys that a store in this folder keeps from now
+    /// on; the store itself is not opened, and need not be there.
+    pub fn is_escrowed_in(folder: &Path) -> bool {
+        let path = folder.join(RECIPIENTS);
+        let small = std::fs::metadata(&path).is_ok_and(|found| found.len() <= MAX_TEXT);
+        small
+            && std::fs::read_to_string(&path).is_ok_and(|text| {
+                parse_recipients(&text, &path).is_ok_and(|recipients| !recipients.is_empty())
+            })
+    }
+
     /// Returns what is known of every key, forgotten ones included, without opening any: shared ones
     /// first, then by unit.
     ///
@@ -44,7 +58,7 @@ impl KeyStore {
     }
 }
 
-fn mac_of_folder(name: &str) -> Option<Mac> {
+pub(super) fn mac_of_folder(name: &str) -> Option<Mac> {
     if name.len() != 12 || !name.is_ascii() {
         return None;
     }

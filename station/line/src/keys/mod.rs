@@ -7,7 +7,8 @@
 //!
 //! Reading order: what a key is ([`KeyName`], [`KeyOwner`], [`KeyKind`], [`Custody`]), what is written
 //! beside it ([`KeyRecord`]), how it is sealed (`seal`), how files are written (`folder`), the
-//! [`KeyStore`], keys that stay in a token ([`pkcs11`]).
+//! [`KeyStore`], what is still to be put on record of it (`unsaid`), keys that stay in a token
+//! ([`pkcs11`]).
 
 mod asymmetric;
 mod chance;
@@ -17,12 +18,15 @@ mod kind;
 mod list;
 mod order;
 pub mod pkcs11;
+mod place;
 mod record;
 mod seal;
 mod station;
 mod store;
+mod unsaid;
 
-pub use asymmetric::{burnable, signing_key, system_random};
+pub(crate) use asymmetric::is_pem;
+pub use asymmetric::{burnable, curve_key, for_purpose, signing_key, system_random};
 pub use chance::Entropy;
 pub use error::KeyError;
 pub use kind::{Custody, KeyKind, KeyName, KeyOwner};
@@ -30,6 +34,8 @@ pub use order::{KeyOrder, KeySource};
 pub use record::{Forgotten, KeyRecord};
 pub use station::STATION_KEY;
 pub use store::{KeyStore, KeyStoreOptions};
+pub use unsaid::UnsaidError;
+pub(crate) use unsaid::is_said;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! A key that is wanted, and whether what is given can be it.
 
 use station_esp::secret::Secret;
+use station_esp::words::counted;
 
 use super::asymmetric::{algorithm, is_pem, signing_key};
 use super::error::KeyError;
@@ -41,7 +42,7 @@ pub(super) fn check_given(kind: KeyKind, secret: &Secret) -> Result<(), KeyError
         return wrong("empty or all zeros".to_owned());
     }
     if bytes.len() > MAX_SECRET {
-        return wrong(format!("{} bytes long", bytes.len()));
+        return wrong(format!("{} long", counted(bytes.len(), "byte")));
     }
     let is_pem = is_pem(bytes);
     let fits = match kind {
@@ -64,6 +65,6 @@ pub(super) fn check_given(kind: KeyKind, secret: &Secret) -> Result<(), KeyError
     } else if kind == KeyKind::Rsa3072 {
         wrong("anything but PEM".to_owned())
     } else {
-        wrong(format!("{} bytes long", bytes.len()))
+        wrong(format!("{} long", counted(bytes.len(), "byte")))
     }
 }

@@ -36,6 +36,14 @@ pub struct KeyRecord {
 pub struct Forgotten {
     /// When.
     pub at: DateTime<Utc>,
+    /// Who did it.
+    #[serde(default = "unnamed")]
+    pub by: String,
     /// Why.
     pub reason: String,
+}
+
+/// In place of a name in a tombstone that has none.
+fn unnamed() -> String {
+    "station".to_owned()
 }

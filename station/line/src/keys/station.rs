@@ -27,7 +27,7 @@ impl KeyStore {
             purpose: None,
             source: KeySource::Generate,
         };
-        let (_, secret) = self.obtain(&order, at)?;
+        let (_, secret) = self.obtain_any(&order, at)?;
         StationKey::from_secret(&secret).ok_or(KeyError::Damaged {
             path: self.folder().join("shared"),
             what: "no key is of that size",

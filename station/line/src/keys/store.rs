@@ -3,6 +3,7 @@
 //! ```text
 //! identity.txt       the station's age identity, 0600
 //! recipients.txt     escrow: age recipients that can open every kept key, one a line; optional
+//! unsaid/OWNER.NAME  a key that is destroyed, and the journal is still to hear of it
 //! trusted/*.pub      public keys of other stations whose releases count, 64 hex digits; optional
 //! shared/NAME.age    a sealed key         shared/NAME.json   its record
 //! units/MAC/NAME.age a unit's sealed key  units/MAC/NAME.json
@@ -13,7 +14,7 @@
 //! never overwritten; so a crash at any point leaves either no key, or the key, or a tombstone. Nobody
 //! gets a key before the disk has it, whoever wrote it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -25,9 +26,14 @@ use super::error::KeyError;
 use super::folder::Folder;
 use super::kind::{Custody, KeyName, KeyOwner};
 use super::order::{KeyOrder, KeySource, check_given};
+use super::place::Place;
 use super::record::{Forgotten, KeyRecord};
-use super::seal::{MAX_SEALED, Sealer, parse_recipients};
+use super::seal::{MAX_SEALED, Sealer};
+use super::station::STATION_KEY;
 use crate::journal::Durability;
+
+/// Name of the list of escrow recipients.
+pub(super) const RECIPIENTS: &str = "recipients.txt";
 
 /// Largest record and largest text file of the store, in bytes.
 pub(super) const MAX_TEXT: u64 = 64 * 1024;
@@ -77,12 +83,6 @@ impl std::fmt::Debug for KeyStore {
     }
 }
 
-/// The two files of a key.
-struct Place {
-    sealed: PathBuf,
-    record: PathBuf,
-}
-
 impl KeyStore {
     /// Opens a store, or makes one with an identity of its own.
     ///
@@ -128,9 +128,19 @@ impl KeyStore {
     ///
     /// # Errors
     /// [`KeyError::Differs`] and [`KeyError::KindDiffers`] when there is another one,
-    /// [`KeyError::Forgotten`], [`KeyError::Size`], [`KeyError::Recipients`], [`KeyError::Damaged`],
-    /// [`KeyError::Busy`], [`KeyError::Io`].
+    /// [`KeyError::Forgotten`], [`KeyError::Reserved`], [`KeyError::Size`], [`KeyError::Recipients`],
+    /// [`KeyError::Damaged`], [`KeyError::Busy`], [`KeyError::Io`].
     pub fn obtain(
+        &self,
+        order: &KeyOrder,
+        at: DateTime<Utc>,
+    ) -> Result<(KeyRecord, Secret), KeyError> {
+        not_reserved(&order.name)?;
+        self.obtain_any(order, at)
+    }
+
+    /// As [`Self::obtain`], also for the names that are the station's own.
+    pub(super) fn obtain_any(
         &self,
         order: &KeyOrder,
         at: DateTime<Utc>,
@@ -234,35 +244,19 @@ impl KeyStore {
         }
     }
 
-    fn write_sealed(
-        &self,
-        place: &Place,
-        record: &KeyRecord,
-        secret: &Secret,
-    ) -> Result<(), KeyError> {
-        let others = match record.custody {
-            Custody::Escrow => self.escrow()?,
-            Custody::Forget => Vec::new(),
-        };
-        let sealed = self.inner.sealer.seal(secret, &others);
-        let sealed = sealed.map_err(|source| KeyError::Io {
-            doing: "seal",
-            path: place.sealed.clone(),
-            source: Arc::new(source),
-        })?;
-        self.inner.folder.write(&place.sealed, &sealed)?;
-        // Before anybody relies on it: what is on the disk is this key.
-        self.open_sealed(place, record).map(drop)
-    }
-
     pub(super) fn files(&self) -> &Folder {
         &self.inner.folder
+    }
+
+    pub(super) fn sealer(&self) -> &Sealer {
+        &self.inner.sealer
     }
 
     /// Returns a key that was sealed earlier.
     ///
     /// # Errors
-    /// [`KeyError::Unknown`], [`KeyError::Forgotten`], [`KeyError::Damaged`], [`KeyError::Io`].
+    /// [`KeyError::Unknown`], [`KeyError::Forgotten`], [`KeyError::Reserved`], [`KeyError::Damaged`],
+    /// [`KeyError::Io`].
     pub fn reveal(&self, name: &KeyName, owner: &KeyOwner) -> Result<Secret, KeyError> {
         Ok(self.reveal_with_record(name, owner)?.1)
     }
@@ -272,6 +266,7 @@ impl KeyStore {
         name: &KeyName,
         owner: &KeyOwner,
     ) -> Result<(KeyRecord, Secret), KeyError> {
+        not_reserved(name)?;
         let _turn = self.inner.folder.turn()?;
         let place = self.place(name, owner);
         let record = self.known(&place, name, owner)?;
@@ -288,7 +283,7 @@ impl KeyStore {
     }
 
     /// Destroys a key and leaves a tombstone, so that it is never made anew. Forgetting it again
-    /// changes nothing.
+    /// changes nothing. Its end is unsaid from then on, until [`Self::said`].
     ///
     /// # Errors
     /// [`KeyError::Unknown`], [`KeyError::Io`]; then it may be asked again.
@@ -296,20 +291,26 @@ impl KeyStore {
         &self,
         name: &KeyName,
         owner: &KeyOwner,
-        reason: &str,
-        at: DateTime<Utc>,
+        end: Forgotten,
     ) -> Result<KeyRecord, KeyError> {
         let _turn = self.inner.folder.turn()?;
         let place = self.place(name, owner);
         let record = self.read_record(&place, name, owner)?;
-        let (name, owner) = (name.clone(), owner.clone());
-        let mut record = record.ok_or(KeyError::Unknown { name, owner })?;
+        let mut record = record.ok_or_else(|| KeyError::Unknown {
+            name: name.clone(),
+            owner: owner.clone(),
+        })?;
         if record.forgotten.is_none() {
-            let reason = reason.chars().take(MAX_REASON).collect();
-            record.forgotten = Some(Forgotten { at, reason });
+            let short = |text: String| text.chars().take(MAX_REASON).collect();
+            record.forgotten = Some(Forgotten {
+                at: end.at,
+                by: short(end.by),
+                reason: short(end.reason),
+            });
+            self.mark(name, owner)?;
             self.write_record(&place, &record)?;
         }
-        self.inner.folder.destroy(&place.sealed)?;
+        self.destroy_sealed(name, owner)?;
         Ok(record)
     }
 
@@ -332,104 +333,15 @@ impl KeyStore {
         }
         Ok(resealed)
     }
+}
 
-    fn escrow(&self) -> Result<Vec<age::x25519::Recipient>, KeyError> {
-        let path = self.folder().join("recipients.txt");
-        match self.inner.folder.read_text(&path, MAX_TEXT)? {
-            None => Ok(Vec::new()),
-            Some(text) => {
-                // Whoever can add a line gets every key from then on.
-                self.inner.folder.require_own(&path)?;
-                parse_recipients(&text, &path)
-            }
-        }
+/// Refuses the names that are the station's own: whoever could seal another key in its place, or sign
+/// with it, could release recipes.
+fn not_reserved(name: &KeyName) -> Result<(), KeyError> {
+    if name.as_str() == STATION_KEY {
+        return Err(KeyError::Reserved { name: name.clone() });
     }
-
-    pub(super) fn folder_of(&self, owner: &KeyOwner) -> PathBuf {
-        match owner {
-            KeyOwner::Shared => self.folder().join("shared"),
-            KeyOwner::Unit(mac) => {
-                let digits = mac.as_str().replace(':', "");
-                self.folder().join("units").join(digits)
-            }
-        }
-    }
-
-    fn place(&self, name: &KeyName, owner: &KeyOwner) -> Place {
-        let folder = self.folder_of(owner);
-        Place {
-            sealed: folder.join(format!("{name}.age")),
-            record: folder.join(format!("{name}.json")),
-        }
-    }
-
-    fn known(
-        &self,
-        place: &Place,
-        name: &KeyName,
-        owner: &KeyOwner,
-    ) -> Result<KeyRecord, KeyError> {
-        let record = self.read_record(place, name, owner)?;
-        let (name, owner) = (name.clone(), owner.clone());
-        record.ok_or(KeyError::Unknown { name, owner })
-    }
-
-    fn read_record(
-        &self,
-        place: &Place,
-        name: &KeyName,
-        owner: &KeyOwner,
-    ) -> Result<Option<KeyRecord>, KeyError> {
-        let strange = |what| KeyError::Format {
-            path: place.record.clone(),
-            what,
-        };
-        let Some(text) = self.inner.folder.read_text(&place.record, MAX_TEXT)? else {
-            return Ok(None);
-        };
-        let record: KeyRecord =
-            serde_json::from_str(&text).map_err(|_| strange("it is no record of a key"))?;
-        if record.name != *name || record.owner != *owner {
-            return Err(strange("it is the record of another key"));
-        }
-        Ok(Some(record))
-    }
-
-    fn write_record(&self, place: &Place, record: &KeyRecord) -> Result<(), KeyError> {
-        let text = serde_json::to_string_pretty(record).map_err(|_| KeyError::Format {
-            path: place.record.clone(),
-            what: "it cannot be written as JSON",
-        })?;
-        // Nobody could read it again.
-        if u64::try_from(text.len()).unwrap_or(u64::MAX) > MAX_TEXT {
-            return Err(KeyError::Format {
-                path: place.record.clone(),
-                what: "it would be too large",
-            });
-        }
-        self.inner.folder.write(&place.record, text.as_bytes())
-    }
-
-    fn open_sealed(&self, place: &Place, record: &KeyRecord) -> Result<Secret, KeyError> {
-        if let Some(forgotten) = &record.forgotten {
-            return Err(KeyError::Forgotten {
-                name: record.name.clone(),
-                owner: record.owner.clone(),
-                reason: forgotten.reason.clone(),
-            });
-        }
-        let damaged = |what| KeyError::Damaged {
-            path: place.sealed.clone(),
-            what,
-        };
-        let sealed = self.inner.folder.read(&place.sealed, MAX_SEALED)?;
-        let sealed = sealed.ok_or_else(|| damaged("it is gone"))?;
-        let secret = self.inner.sealer.open(&sealed, &place.sealed)?;
-        if secret.fingerprint() != record.fingerprint {
-            return Err(damaged("it holds another key than its record says"));
-        }
-        Ok(secret)
-    }
+    Ok(())
 }
 
 /// Reads the store's identity, or makes one.

@@ -6,6 +6,7 @@ mod many;
 mod secrets;
 mod signing;
 mod token;
+mod unsaid;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,14 @@ use crate::journal::Durability;
 
 pub(super) fn noon() -> DateTime<Utc> {
     DateTime::from_timestamp(1_793_275_200, 0).unwrap()
+}
+
+pub(super) fn end(reason: &str, at: DateTime<Utc>) -> Forgotten {
+    Forgotten {
+        at,
+        by: "anna".into(),
+        reason: reason.into(),
+    }
 }
 
 pub(super) fn unit(number: u8) -> KeyOwner {

@@ -4,14 +4,20 @@
 use std::fmt::{self, Write as _};
 
 use station_esp::efuse::plan::{Danger, Slot};
+use station_esp::nvs::Version;
+use station_esp::words::counted;
 
-use super::identity::{kind_word, mode_word, rows_sha256, seen_before_word, voltage_word};
+use super::identity::{
+    entries_sha256, form_word, kind_word, mode_word, rows_sha256, seen_before_word, units_sha256,
+    voltage_word,
+};
 use super::quantity::{duration_text, size_text};
 use crate::keys::Custody;
 use crate::plan::{
     Action, Boot, BurnKey, Check, Efuse, Encoding, EncryptedBy, Erase, Exchange, Flash,
-    FlashEncryption, FuseValue, HostCommand, Identify, Measure, Plan, PlanImage, PlanKey,
-    PlanKeySource, PlanStep, Range, Read, SecureBoot, Test, UnitBytes, WriteBytes,
+    FlashEncryption, FuseValue, HostCommand, Identify, Measure, Nvs, NvsEncryption, NvsForm, Plan,
+    PlanImage, PlanKey, PlanKeySource, PlanStep, Range, Read, ReadForm, SecureBoot, SecureBootV1,
+    SecureBootV2, Test, UnitBytes, WriteBytes,
 };
 use crate::serial::SerialSource;
 
@@ -42,6 +48,7 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
     out.push('\n');
     write_run(out, plan)?;
     write_serial(out, plan)?;
+    write_values(out, plan)?;
     write_images(out, &contents.images, contents.chips.len())?;
     if !contents.partitions.is_empty() {
         writeln!(out, "\npartitions")?;
@@ -73,14 +80,7 @@ fn write_irreversible(out: &mut String, plan: &Plan) -> fmt::Result {
         let name = &step.name;
         match &step.action {
             Action::Efuse(efuse) => {
-                let fields = efuse.fields.iter().map(|field| field.name.as_str());
-                let blocks = efuse.blocks.iter().map(|block| block.block.as_str());
-                let names: Vec<_> = fields.chain(blocks).collect();
-                let what = if names.is_empty() {
-                    "protections".to_owned()
-                } else {
-                    names.join(", ")
-                };
+                let what = burned(efuse);
                 writeln!(out, "  {number}. {name}: burns {what} for good")?;
                 if let Some(field) = super::compile::closes(&step.action) {
                     writeln!(
@@ -107,7 +107,13 @@ fn write_irreversible(out: &mut String, plan: &Plan) -> fmt::Result {
                 },
                 lost(&encryption.key)
             )?,
-            Action::SecureBoot(_) => writeln!(
+            Action::SecureBoot(SecureBoot::V1(step)) => writeln!(
+                out,
+                "  {number}. {name}: from then on the chip starts no bootloader whose digest was \
+                 not made with its own key{}",
+                lost(&step.digest.key)
+            )?,
+            Action::SecureBoot(SecureBoot::V2(_)) => writeln!(
                 out,
                 "  {number}. {name}: from then on the chip starts nothing that is not signed by \
                  these keys; without them it can never be updated"
@@ -117,6 +123,7 @@ fn write_irreversible(out: &mut String, plan: &Plan) -> fmt::Result {
             | Action::Flash(_)
             | Action::Data(_)
             | Action::Serial(_)
+            | Action::Nvs(_)
             | Action::Boot(_)
             | Action::Test(_)
             | Action::Command(_)
@@ -128,6 +135,18 @@ fn write_irreversible(out: &mut String, plan: &Plan) -> fmt::Result {
         out,
         "  it starts only when the recipe is released and the run is armed with an approval"
     )
+}
+
+/// What a step burns, by name.
+fn burned(efuse: &Efuse) -> String {
+    let fields = efuse.fields.iter().map(|field| field.name.as_str());
+    let blocks = efuse.blocks.iter().map(|block| block.block.as_str());
+    let names: Vec<_> = fields.chain(blocks).collect();
+    if names.is_empty() {
+        "protections".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 /// What follows from the custody of a key.
@@ -162,13 +181,13 @@ fn write_run(out: &mut String, plan: &Plan) -> fmt::Result {
         seen_before_word(run.seen_before)
     )?;
     match run.quota {
-        Some(quota) => writeln!(out, "  at most {quota} units")?,
+        Some(quota) => writeln!(out, "  at most {}", counted(quota, "unit"))?,
         None => writeln!(out, "  any number of units")?,
     }
     writeln!(
         out,
-        "  a bay is closed after {} errors in a row",
-        run.quarantine_after
+        "  a bay is closed after {} in a row",
+        counted(run.quarantine_after, "error")
     )?;
     let bauds: Vec<_> = run.bauds.iter().map(u32::to_string).collect();
     writeln!(out, "  baud rates {}", bauds.join(", "))
@@ -187,7 +206,7 @@ fn write_serial(out: &mut String, plan: &Plan) -> fmt::Result {
                 pattern.length()
             )
         }
-        Some(SerialSource::Csv { name, rows }) => {
+        Some(SerialSource::Csv { name, rows, units }) => {
             writeln!(out, "\nserial numbers")?;
             let ends = rows.first().zip(rows.last());
             let (first, last) =
@@ -197,9 +216,30 @@ fn write_serial(out: &mut String, plan: &Plan) -> fmt::Result {
                 "  pool {name}, a list of {}, from {first} to {last}",
                 rows.len()
             )?;
+            if let Some(units) = units {
+                let column = units.column();
+                writeln!(out, "  each for the unit whose MAC is in column {column}")?;
+            }
             writeln!(out, "  sha256 {}", rows_sha256(rows))
         }
     }
+}
+
+fn write_values(out: &mut String, plan: &Plan) -> fmt::Result {
+    let Some(list) = &plan.contents().values else {
+        return Ok(());
+    };
+    writeln!(out, "\nvalues of units")?;
+    writeln!(
+        out,
+        "  {}, {} by {}: {}",
+        list.file(),
+        counted(list.rows().len(), "unit"),
+        list.key().word(),
+        list.columns().join(", ")
+    )?;
+    writeln!(out, "  a unit that is in no row is not written to")?;
+    writeln!(out, "  sha256 {}", units_sha256(list))
 }
 
 fn write_images(out: &mut String, images: &[PlanImage], chips: usize) -> fmt::Result {
@@ -239,6 +279,7 @@ fn write_step(
         Action::Erase(erase) => write_erase(out, erase)?,
         Action::Flash(flash) => write_flash(out, flash, images)?,
         Action::Data(write) | Action::Serial(write) => write_bytes(out, write)?,
+        Action::Nvs(nvs) => write_nvs(out, nvs)?,
         Action::Boot(boot) => write_boot(out, boot)?,
         Action::Test(test) => write_test(out, test)?,
         Action::Command(command) => write_command(out, command)?,
@@ -247,7 +288,8 @@ fn write_step(
         Action::Efuse(efuse) => write_efuse(out, efuse)?,
         Action::Key(key) => write_burn_key(out, key)?,
         Action::FlashEncryption(encryption) => write_encryption(out, encryption, images)?,
-        Action::SecureBoot(secure_boot) => write_secure_boot(out, secure_boot)?,
+        Action::SecureBoot(SecureBoot::V1(first)) => write_first_boot(out, first, images)?,
+        Action::SecureBoot(SecureBoot::V2(second)) => write_secure_boot(out, second)?,
     }
     write_options(out, step)
 }
@@ -329,8 +371,13 @@ fn image_names(indices: &[usize], images: &[PlanImage]) -> String {
 fn write_flash(out: &mut String, flash: &Flash, images: &[PlanImage]) -> fmt::Result {
     writeln!(
         out,
-        "     writes {}; {}; {}",
+        "     writes {}{}; {}; {}",
         image_names(&flash.images, images),
+        if flash.encrypted {
+            ", which the chip encrypts"
+        } else {
+            ""
+        },
         if flash.skip_unchanged {
             "skips what is there already"
         } else {
@@ -345,17 +392,77 @@ fn write_flash(out: &mut String, flash: &Flash, images: &[PlanImage]) -> fmt::Re
 }
 
 fn write_bytes(out: &mut String, write: &WriteBytes) -> fmt::Result {
+    let what = match (&write.files, write.encoding) {
+        (Some(files), _) if files.known.len() > 1 => {
+            format!("one of {} files, each", files.known.len())
+        }
+        (Some(_), _) => "the file".to_owned(),
+        (None, Encoding::Text) => "the text".to_owned(),
+        (None, Encoding::Hex) => "the hex bytes".to_owned(),
+        (None, Encoding::Base64) => "the base64 bytes".to_owned(),
+    };
+    write!(
+        out,
+        "     writes {what} `{}` to {}",
+        write.value,
+        range(write.range)
+    )?;
+    match (write.clear, write.pad) {
+        (true, 0xFF) => writeln!(out, ", the rest erased"),
+        (true, pad) => writeln!(out, ", the rest filled with {pad:#04x}"),
+        (false, _) => writeln!(out),
+    }
+}
+
+fn write_nvs(out: &mut String, nvs: &Nvs) -> fmt::Result {
+    let version = match nvs.version {
+        Version::V1 => 1,
+        Version::V2 => 2,
+    };
     writeln!(
         out,
-        "     writes {} `{}` to {}{}",
-        match write.encoding {
-            Encoding::Text => "the text",
-            Encoding::Hex => "the hex bytes",
-        },
-        write.value,
-        range(write.range),
-        if write.clear { ", the rest erased" } else { "" }
-    )
+        "     writes NVS, version {version}, to {}, reads it back and compares every value",
+        range(nvs.range)
+    )?;
+    let entries = nvs.base.entries().count();
+    let constant = entries.saturating_sub(nvs.values.len());
+    if constant > 0 {
+        let from = match &nvs.origin {
+            Some(origin) => format!(", from {origin} and the recipe"),
+            None => String::new(),
+        };
+        writeln!(
+            out,
+            "     {} for every unit{from}, sha256 {}",
+            counted(constant, "value"),
+            entries_sha256(&nvs.base)
+        )?;
+    }
+    for value in &nvs.values {
+        let form = match &value.form {
+            NvsForm::Encoding("hex2bin") => "the hex bytes".to_owned(),
+            NvsForm::Encoding(encoding) => (*encoding).to_owned(),
+            NvsForm::File(files) if files.known.is_empty() => "the file".to_owned(),
+            NvsForm::File(files) => format!("one of {} files", files.known.len()),
+        };
+        writeln!(
+            out,
+            "     - {}/{}: {form} `{}`",
+            value.namespace, value.key, value.value
+        )?;
+    }
+    match &nvs.encryption {
+        None => Ok(()),
+        Some(NvsEncryption::Partition(keys)) => writeln!(
+            out,
+            "     encrypted with keys made for each unit, which go to {}",
+            range(*keys)
+        ),
+        Some(NvsEncryption::Hmac { step, .. }) => writeln!(
+            out,
+            "     encrypted with keys that follow from the one of step {step}"
+        ),
+    }
 }
 
 fn write_boot(out: &mut String, boot: &Boot) -> fmt::Result {
@@ -528,6 +635,7 @@ fn unit_bytes(bytes: &UnitBytes) -> String {
     match bytes.encoding {
         Encoding::Text => format!("the text `{}`", bytes.value),
         Encoding::Hex => format!("the hex bytes `{}`", bytes.value),
+        Encoding::Base64 => format!("the base64 bytes `{}`", bytes.value),
     }
 }
 
@@ -612,10 +720,45 @@ fn write_encryption(
             )?;
         }
     }
+    if let Some(trusted) = &encryption.trusted {
+        writeln!(
+            out,
+            "     burns the digest of {} for secure boot in the same pulse",
+            trusted.origin
+        )?;
+    }
+    if let Some(digest) = &encryption.digest {
+        let bootloader = image_names(&[digest.bootloader], images);
+        writeln!(
+            out,
+            "     writes the digest of {bootloader} for secure boot as ciphertext of that key, too"
+        )?;
+    }
     write_accepted(out, &encryption.accepted)
 }
 
-fn write_secure_boot(out: &mut String, secure_boot: &SecureBoot) -> fmt::Result {
+fn write_first_boot(out: &mut String, first: &SecureBootV1, images: &[PlanImage]) -> fmt::Result {
+    writeln!(out, "     secure boot version 1")?;
+    write_key(out, &first.digest.key)?;
+    let bootloader = image_names(&[first.digest.bootloader], images);
+    writeln!(
+        out,
+        "     the digest of {bootloader}, made with that key, {}",
+        if first.encrypted {
+            "is in flash as ciphertext by then"
+        } else {
+            "goes to the start of flash; the chip verifies by MD5"
+        }
+    )?;
+    writeln!(
+        out,
+        "     applications are signed with {}, which the bootloader carries",
+        first.signed_by
+    )?;
+    write_accepted(out, &first.digest.accepted)
+}
+
+fn write_secure_boot(out: &mut String, secure_boot: &SecureBootV2) -> fmt::Result {
     writeln!(out, "     secure boot version 2")?;
     for trusted in &secure_boot.digests {
         writeln!(
@@ -636,14 +779,27 @@ fn write_secure_boot(out: &mut String, secure_boot: &SecureBoot) -> fmt::Result 
 
 fn write_read(out: &mut String, read: &Read) -> fmt::Result {
     write!(out, "     reads {}", range(read.range))?;
-    if read.encoding == Encoding::Hex {
-        out.push_str(" as hex");
+    match &read.form {
+        ReadForm::Bytes(Encoding::Text) => {}
+        ReadForm::Nvs { namespace, key } => write!(out, " as NVS, `{namespace}`/`{key}` of it")?,
+        form @ (ReadForm::Bytes(Encoding::Hex | Encoding::Base64) | ReadForm::Number { .. }) => {
+            write!(out, " as {}", form_word(form))?;
+        }
     }
     if let Some(equals) = &read.equals {
         write!(out, ", must be `{equals}`")?;
     }
     if let Some(measure) = &read.measure {
-        write!(out, ", records it as {measure}")?;
+        write!(out, ", records it as {}", measure.name)?;
+        let unit = measure.unit.as_deref().unwrap_or_default();
+        for (word, limit) in [
+            ("at least", measure.limits.min),
+            ("at most", measure.limits.max),
+        ] {
+            if let Some(limit) = limit {
+                write!(out, ", {word} {}", format!("{limit} {unit}").trim_end())?;
+            }
+        }
     }
     if read.attach {
         out.push_str(", stores the bytes");

@@ -134,6 +134,8 @@ codes! {
     BadSerialPattern = "recipe-bad-serial-pattern",
     /// A serial list cannot be used.
     BadSerialList = "recipe-bad-serial-list",
+    /// A list that names units cannot be used.
+    BadUnitList = "recipe-bad-unit-list",
     /// Serial numbers have characters that are not allowed.
     SerialCharacters = "recipe-serial-characters",
     /// Retrying such a failure is never allowed.
@@ -152,6 +154,8 @@ codes! {
     BurnRefused = "recipe-burn-refused",
     /// Only later revisions of a chip can do what a step burns.
     RevisionNeeded = "recipe-revision-needed",
+    /// An NVS table, or a value of one, cannot be used.
+    BadNvs = "recipe-bad-nvs",
     /// A step does what an earlier one has made impossible or wrong.
     IrreversibleOrder = "recipe-irreversible-order",
     /// A step that cannot be undone would run after a failure.
@@ -162,6 +166,8 @@ codes! {
     FlashSizeUnknown = "recipe-flash-size-unknown",
     /// Warning: an image is written and not verified.
     NotVerified = "recipe-not-verified",
+    /// Warning: keys lie in flash where whoever has the unit can read them.
+    KeysReadable = "recipe-keys-readable",
     /// Warning: an image is used by no step.
     UnusedImage = "recipe-unused-image",
     /// Warning: units get a serial number that is written nowhere.

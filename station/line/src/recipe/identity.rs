@@ -14,16 +14,19 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use station_esp::efuse::plan::{Danger, FlashVoltage, Slot};
+use station_esp::nvs::{Content, Row, Version};
 use station_esp::secret::Secret;
 
 use crate::event::{PlanId, micros};
 use crate::keys::Custody;
+use crate::outcome::Limits;
 use crate::plan::{
-    Action, Boot, Check, CheckedPolicy, Efuse, Encoding, EncryptedBy, Erase, FuseValue, ImageKind,
-    Measure, Mode, PlanContents, PlanImage, PlanKey, PlanKeySource, PlanStep, Range, SeenBefore,
-    UnitBytes, WriteBytes,
+    Action, Boot, BootloaderDigest, Check, CheckedPolicy, Efuse, Encoding, EncryptedBy, Erase,
+    FlashEncryption, FuseValue, ImageKind, Measure, Mode, Nvs, NvsEncryption, NvsForm,
+    PlanContents, PlanImage, PlanKey, PlanKeySource, PlanStep, Range, Read, ReadForm, SecureBoot,
+    SeenBefore, UnitBytes, UnitFiles, WriteBytes,
 };
-use crate::serial::{CsvRow, SerialSource};
+use crate::serial::{CsvRow, SerialSource, UnitList};
 use crate::template::Template;
 
 /// Version of the canonical text. It changes when the text of an unchanged plan would.
@@ -44,7 +47,7 @@ pub fn canonical(contents: &PlanContents) -> String {
     images.sort_by(|left, right| left.name.cmp(&right.name));
     let mut chips: Vec<_> = contents.chips.iter().map(|chip| chip.name()).collect();
     chips.sort_unstable();
-    let plan = json!({
+    let mut plan = json!({
         "station_plan": CANONICAL_VERSION,
         "product": contents.product,
         "revision": contents.revision,
@@ -68,6 +71,15 @@ pub fn canonical(contents: &PlanContents) -> String {
         })).collect::<Vec<_>>(),
         "steps": contents.steps.iter().map(|it| step(it, &contents.images)).collect::<Vec<_>>(),
     });
+    // Only where there are some, as with policies.
+    if let (Some(list), Some(object)) = (&contents.values, plan.as_object_mut()) {
+        let values = json!({
+            "key": list.key().word(),
+            "rows": list.rows().len(),
+            "rows_sha256": units_sha256(list),
+        });
+        object.insert("values".to_owned(), values);
+    }
     // An object of texts and finite numbers cannot fail to serialize.
     format!("{plan:#}\n")
 }
@@ -103,6 +115,7 @@ fn encoding_word(encoding: Encoding) -> &'static str {
     match encoding {
         Encoding::Text => "text",
         Encoding::Hex => "hex",
+        Encoding::Base64 => "base64",
     }
 }
 
@@ -111,8 +124,14 @@ fn serial(source: &SerialSource) -> Value {
         SerialSource::Pool { name, pattern } => {
             json!({ "pool": name, "pattern": pattern.as_str() })
         }
-        SerialSource::Csv { name, rows } => {
-            json!({ "pool": name, "rows": rows.len(), "rows_sha256": rows_sha256(rows) })
+        SerialSource::Csv { name, rows, units } => {
+            let mut serial =
+                json!({ "pool": name, "rows": rows.len(), "rows_sha256": rows_sha256(rows) });
+            // Only where there is one, as with policies.
+            if let (Some(units), Some(object)) = (units, serial.as_object_mut()) {
+                object.insert("mac".to_owned(), units.column().into());
+            }
+            serial
         }
     }
 }
@@ -176,12 +195,20 @@ fn action(action: &Action, images: &[PlanImage]) -> Value {
         }
         Action::Erase(Erase::All) => json!({ "all": true }),
         Action::Erase(Erase::Ranges(ranges)) => json!({ "ranges": ranges_of(ranges) }),
-        Action::Flash(flash) => json!({
-            "images": names(&flash.images, images),
-            "verify": flash.verify,
-            "skip_unchanged": flash.skip_unchanged,
-        }),
+        Action::Flash(flash) => {
+            let mut value = json!({
+                "images": names(&flash.images, images),
+                "verify": flash.verify,
+                "skip_unchanged": flash.skip_unchanged,
+            });
+            // Plans that say nothing of it keep the hash under which they were released.
+            if flash.encrypted {
+                value["encrypted"] = Value::Bool(true);
+            }
+            value
+        }
         Action::Data(write) | Action::Serial(write) => write_bytes(write),
+        Action::Nvs(step) => nvs(step),
         Action::Boot(start) => boot(start),
         Action::Test(test) => json!({
             "boot": test.boot.as_ref().map(boot),
@@ -211,17 +238,14 @@ fn action(action: &Action, images: &[PlanImage]) -> Value {
             "write_protect": step.write_protect,
             "accepted": accepted(&step.accepted),
         }),
-        Action::FlashEncryption(step) => json!({
-            "release": step.release,
-            "key": key(&step.key),
-            "images": names(&step.images, images),
-            "content": match step.content {
-                EncryptedBy::Host => "host",
-                EncryptedBy::Bootloader => "bootloader",
-            },
-            "accepted": accepted(&step.accepted),
+        Action::FlashEncryption(step) => flash_encryption(step, images),
+        Action::SecureBoot(SecureBoot::V1(step)) => json!({
+            "version": 1,
+            "digest": digest(&step.digest, images),
+            "signed": names(&step.signed, images),
+            "encrypted": step.encrypted,
         }),
-        Action::SecureBoot(step) => json!({
+        Action::SecureBoot(SecureBoot::V2(step)) => json!({
             "version": 2,
             "signed": names(&step.signed, images),
             "digests": step.digests.iter().map(|it| hex::encode(it.digest)).collect::<Vec<_>>(),
@@ -229,14 +253,167 @@ fn action(action: &Action, images: &[PlanImage]) -> Value {
             "aggressive_revoke": step.aggressive_revoke,
             "accepted": accepted(&step.accepted),
         }),
-        Action::Read(read) => json!({
-            "range": range(read.range),
-            "equals": read.equals.as_ref().map(Template::as_str),
-            "encoding": encoding_word(read.encoding),
-            "measure": read.measure,
-            "attach": read.attach,
-        }),
+        Action::Read(step) => read(step),
     }
+}
+
+fn read(read: &Read) -> Value {
+    let mut what = json!({
+        "range": range(read.range),
+        "equals": read.equals.as_ref().map(Template::as_str),
+        "encoding": form_word(&read.form),
+        "measure": read.measure.as_ref().map(|measure| measure.name.as_str()),
+        "attach": read.attach,
+    });
+    // Only where there are some, as with policies.
+    if let Some(object) = what.as_object_mut() {
+        if let ReadForm::Nvs { namespace, key } = &read.form {
+            let value = json!({ "namespace": namespace.as_str(), "key": key.as_str() });
+            object.insert("nvs".to_owned(), value);
+        }
+        let judged =
+            |it: &&Measure| it.unit.is_some() || it.limits != Limits::default() || it.numeric;
+        if let Some(it) = read.measure.as_ref().filter(judged) {
+            object.insert("judged".to_owned(), measure(it));
+        }
+    }
+    what
+}
+
+/// Returns the recipe's word.
+pub(super) fn form_word(form: &ReadForm) -> String {
+    match form {
+        ReadForm::Bytes(encoding) => encoding_word(*encoding).to_owned(),
+        ReadForm::Number { width: 1, .. } => "u8".to_owned(),
+        ReadForm::Number { width, big_endian } => {
+            let order = if *big_endian { "be" } else { "le" };
+            format!("u{}{order}", u32::from(*width) * 8)
+        }
+        ReadForm::Nvs { .. } => "nvs".to_owned(),
+    }
+}
+
+fn flash_encryption(step: &FlashEncryption, images: &[PlanImage]) -> Value {
+    let mut what = json!({
+        "release": step.release,
+        "key": key(&step.key),
+        "images": names(&step.images, images),
+        "content": match step.content {
+            EncryptedBy::Host => "host",
+            EncryptedBy::Bootloader => "bootloader",
+        },
+        "accepted": accepted(&step.accepted),
+    });
+    // Only where there is one, as with policies.
+    if let Some(object) = what.as_object_mut() {
+        if let Some(trusted) = &step.trusted {
+            object.insert("trusted".to_owned(), hex::encode(trusted.digest).into());
+        }
+        if let Some(made) = &step.digest {
+            object.insert("digest".to_owned(), digest(made, images));
+        }
+    }
+    what
+}
+
+fn nvs(step: &Nvs) -> Value {
+    json!({
+        "range": range(step.range),
+        "version": match step.version {
+            Version::V1 => 1,
+            Version::V2 => 2,
+        },
+        "entries_sha256": entries_sha256(&step.base),
+        "values": step.values.iter().map(|value| {
+            let (encoding, files) = match &value.form {
+                NvsForm::Encoding(encoding) => (*encoding, None),
+                NvsForm::File(files) => ("file", Some(files_sha256(files))),
+            };
+            json!({
+                "namespace": value.namespace.as_str(),
+                "key": value.key.as_str(),
+                "encoding": encoding,
+                "value": value.value.as_str(),
+                "files_sha256": files,
+            })
+        }).collect::<Vec<_>>(),
+        "encryption": match &step.encryption {
+            None => Value::Null,
+            Some(NvsEncryption::Partition(keys)) => json!({ "keys": range(*keys) }),
+            Some(NvsEncryption::Hmac { step, .. }) => json!({ "hmac": step.as_str() }),
+        },
+    })
+}
+
+/// A hash over texts, each after its length, so that no two lists of them look alike.
+#[derive(Default)]
+struct Texts(Sha256);
+
+impl Texts {
+    fn feed(&mut self, text: impl AsRef<[u8]>) {
+        let text = text.as_ref();
+        let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        self.0.update(length.to_le_bytes());
+        self.0.update(text);
+    }
+
+    fn hex(self) -> String {
+        hex::encode(self.0.finalize())
+    }
+}
+
+/// Returns the SHA-256 over everything an NVS partition gets, for every unit.
+pub(super) fn entries_sha256(content: &Content) -> String {
+    let mut texts = Texts::default();
+    for row in content.rows() {
+        match row {
+            Row::Namespace(name) => {
+                texts.feed("namespace");
+                texts.feed(name.as_str());
+            }
+            Row::Entry(entry) => {
+                texts.feed(entry.namespace.as_str());
+                texts.feed(entry.key.as_str());
+                texts.feed(entry.value.encoding());
+                texts.feed(entry.value.text());
+            }
+        }
+    }
+    texts.hex()
+}
+
+fn files_sha256(files: &UnitFiles) -> String {
+    let mut texts = Texts::default();
+    for (name, sha256) in files.known.as_ref() {
+        texts.feed(name);
+        texts.feed(sha256);
+    }
+    texts.hex()
+}
+
+/// Returns the SHA-256 over the values of all units; the order of rows and columns does not count.
+pub(super) fn units_sha256(list: &UnitList) -> String {
+    let mut texts = Texts::default();
+    let mut columns: Vec<_> = list.columns().iter().collect();
+    columns.sort();
+    for column in &columns {
+        texts.feed(column.as_str());
+    }
+    for row in list.rows() {
+        texts.feed(&row.unit);
+        for column in &columns {
+            texts.feed(list.value(row, column).unwrap_or_default());
+        }
+    }
+    texts.hex()
+}
+
+fn digest(digest: &BootloaderDigest, images: &[PlanImage]) -> Value {
+    json!({
+        "key": key(&digest.key),
+        "bootloader": names(&[digest.bootloader], images),
+        "accepted": accepted(&digest.accepted),
+    })
 }
 
 fn check(check: &Check, images: &[PlanImage]) -> Value {
@@ -357,12 +534,22 @@ fn ranges_of(ranges: &[Range]) -> Vec<Value> {
 }
 
 fn write_bytes(write: &WriteBytes) -> Value {
-    json!({
+    let mut what = json!({
         "range": range(write.range),
         "encoding": encoding_word(write.encoding),
         "value": write.value.as_str(),
         "clear": write.clear,
-    })
+    });
+    // Only where there are some, as with policies.
+    if let Some(object) = what.as_object_mut() {
+        if let Some(files) = &write.files {
+            object.insert("files_sha256".to_owned(), files_sha256(files).into());
+        }
+        if write.pad != 0xFF {
+            object.insert("pad".to_owned(), write.pad.into());
+        }
+    }
+    what
 }
 
 fn boot(boot: &Boot) -> Value {

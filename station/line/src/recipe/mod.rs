@@ -18,7 +18,7 @@ mod tests;
 mod walk;
 
 pub(crate) use compile::closes;
-pub use compile::{Compiled, compile, compile_text};
+pub use compile::{Compiled, compile, compile_confined, compile_text};
 pub use describe::describe;
 pub use diagnostic::{Code, Finding, FindingRecord, RecipeErrors};
 pub use identity::canonical;

@@ -42,7 +42,7 @@ const TEMPLATES: &str = "
 | `run` | number of the run |
 | `lot`, `operator` | what the run was started with; a run of a recipe that uses them needs them |
 | `STEP.MEASURE` | a value measured by an earlier step |
-| `csv.COLUMN` | another column of the serial list |
+| `csv.COLUMN` | another column of the serial list, or a column of `[values]` |
 
 Filters follow after bars, from left to right: `{mac|nocolon|upper}` is `7CDFA1000001`.
 
@@ -159,6 +159,7 @@ fn takes(key: &Key) -> String {
         Kind::Named(_) => "tables by name".to_owned(),
         Kind::Choices(words) => format!("list of {}", quoted(words)),
         Kind::WordOrTable(words, _) => format!("{} or a table", quoted(words)),
+        Kind::TemplateOrInteger => "template or whole number".to_owned(),
         Kind::NamedTemplates => "templates by name".to_owned(),
         Kind::FuseValues => "values by name".to_owned(),
     }

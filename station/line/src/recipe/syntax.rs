@@ -29,6 +29,7 @@ pub(crate) struct RecipeFile {
     pub(crate) min_revision: At<String>,
     pub(crate) run: Option<RunTable>,
     pub(crate) serial: At<SerialTable>,
+    pub(crate) values: At<ValuesTable>,
     #[serde(default)]
     pub(crate) images: BTreeMap<Spanned<String>, Spanned<ImageTable>>,
     #[serde(default)]
@@ -69,7 +70,16 @@ pub(crate) struct SerialTable {
     pub(crate) pattern: At<String>,
     pub(crate) from: At<String>,
     pub(crate) column: At<String>,
+    pub(crate) mac: At<String>,
     pub(crate) allow: At<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ValuesTable {
+    pub(crate) from: At<String>,
+    pub(crate) mac: At<String>,
+    pub(crate) serial: At<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,6 +91,32 @@ pub(crate) struct ImageTable {
     pub(crate) crystal: At<u8>,
     pub(crate) chip: At<Texts>,
     pub(crate) kind: At<KindWord>,
+    pub(crate) flash_mode: At<String>,
+    pub(crate) flash_freq: At<String>,
+    pub(crate) min_revision: At<String>,
+    pub(crate) max_revision: At<String>,
+    pub(crate) mmu_page_size: At<Size>,
+    pub(crate) secure_pad: At<PadWord>,
+    pub(crate) pad_to_size: At<Size>,
+    pub(crate) hash: At<HashWord>,
+    pub(crate) elf_sha256_offset: At<u32>,
+    pub(crate) use_segments: At<bool>,
+    pub(crate) ram_only_header: At<bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum HashWord {
+    Sha256,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PadWord {
+    None,
+    V1,
+    V2,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -107,6 +143,7 @@ pub(crate) struct StepTable {
     pub(crate) flash: At<FlashTable>,
     pub(crate) data: At<DataTable>,
     pub(crate) serial: At<SerialStepTable>,
+    pub(crate) nvs: At<NvsTable>,
     pub(crate) boot: At<BootTable>,
     pub(crate) test: At<TestTable>,
     pub(crate) command: At<CommandTable>,
@@ -159,6 +196,13 @@ pub(crate) struct FlashTable {
     pub(crate) images: At<Vec<Spanned<String>>>,
     pub(crate) verify: At<VerifyWord>,
     pub(crate) unchanged: Option<UnchangedWord>,
+    pub(crate) encrypt: At<EncryptWord>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EncryptWord {
+    Chip,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -181,8 +225,10 @@ pub(crate) struct DataTable {
     pub(crate) at: At<Place>,
     pub(crate) size: At<Size>,
     pub(crate) value: At<String>,
-    pub(crate) encoding: Option<EncodingWord>,
+    pub(crate) file: At<String>,
+    pub(crate) encoding: At<EncodingWord>,
     pub(crate) clear: Option<bool>,
+    pub(crate) pad: At<u8>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -194,11 +240,58 @@ pub(crate) struct SerialStepTable {
     pub(crate) clear: Option<bool>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NvsTable {
+    pub(crate) partition: At<String>,
+    pub(crate) at: At<Place>,
+    pub(crate) size: At<Size>,
+    pub(crate) version: Option<u8>,
+    pub(crate) csv: At<String>,
+    pub(crate) values: Option<Vec<Spanned<NvsValueTable>>>,
+    pub(crate) encryption: At<NvsEncryptionTable>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NvsValueTable {
+    pub(crate) namespace: At<String>,
+    pub(crate) key: At<String>,
+    #[serde(rename = "type")]
+    pub(crate) form: At<NvsWord>,
+    pub(crate) value: At<NumberOrText>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum NvsWord {
+    U8,
+    I8,
+    U16,
+    I16,
+    U32,
+    I32,
+    U64,
+    I64,
+    String,
+    Hex,
+    Base64,
+    File,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NvsEncryptionTable {
+    pub(crate) keys: At<String>,
+    pub(crate) hmac: At<String>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EncodingWord {
     Text,
     Hex,
+    Base64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -280,10 +373,36 @@ pub(crate) struct CheckTable {
 pub(crate) struct ReadTable {
     pub(crate) at: At<Place>,
     pub(crate) size: At<Size>,
+    pub(crate) nvs: At<NvsPlaceTable>,
     pub(crate) equals: At<String>,
-    pub(crate) encoding: Option<EncodingWord>,
+    pub(crate) encoding: At<ReadWord>,
     pub(crate) measure: At<String>,
+    pub(crate) unit: At<String>,
+    pub(crate) min: At<Number>,
+    pub(crate) max: At<Number>,
     pub(crate) attach: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NvsPlaceTable {
+    pub(crate) partition: At<String>,
+    pub(crate) namespace: At<String>,
+    pub(crate) key: At<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ReadWord {
+    Text,
+    Hex,
+    U8,
+    U16le,
+    U16be,
+    U32le,
+    U32be,
+    U64le,
+    U64be,
 }
 
 #[derive(Debug, Deserialize)]
@@ -344,9 +463,19 @@ pub(crate) struct KeySourceTable {
 pub(crate) struct SecureBootTable {
     pub(crate) version: Option<u8>,
     pub(crate) digests: At<Vec<Spanned<DigestTable>>>,
-    pub(crate) revoke_unused: Option<bool>,
-    pub(crate) aggressive_revoke: Option<bool>,
+    pub(crate) revoke_unused: At<bool>,
+    pub(crate) aggressive_revoke: At<bool>,
+    pub(crate) key: At<BootKeyTable>,
+    pub(crate) signed_by: At<String>,
     pub(crate) accept: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BootKeyTable {
+    pub(crate) source: At<SourceWord>,
+    pub(crate) name: At<String>,
+    pub(crate) custody: Option<CustodyWord>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -394,6 +523,7 @@ pub(crate) struct EncryptionKeyTable {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EncryptionKindWord {
     Xts128,
+    Xts128Derived,
     Xts256,
     Esp32,
 }
@@ -463,6 +593,35 @@ impl<'de> Deserialize<'de> for FuseWord {
             }
         }
         from.deserialize_any(FuseVisitor)
+    }
+}
+
+/// A whole number or text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NumberOrText {
+    Number(i64),
+    Text(String),
+}
+
+impl<'de> Deserialize<'de> for NumberOrText {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct EitherVisitor;
+        impl Visitor<'_> for EitherVisitor {
+            type Value = NumberOrText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number or text")
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<NumberOrText, E> {
+                Ok(NumberOrText::Number(number))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<NumberOrText, E> {
+                Ok(NumberOrText::Text(text.to_owned()))
+            }
+        }
+        from.deserialize_any(EitherVisitor)
     }
 }
 

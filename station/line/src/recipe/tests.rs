@@ -378,6 +378,31 @@ fn the_identity_does_not_depend_on_the_folder() {
 }
 
 #[test]
+fn the_identity_changes_with_values_of_units_and_not_with_the_order_of_their_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = SMALL.replace(
+        "[[step]]\nname = \"wipe\"",
+        "[[step]]\nname = \"own\"\n\
+         data = { at = 0xa000, size = \"4KB\", value = \"{csv.a}\" }\n\
+         [values]\nfrom = \"u.csv\"\nmac = \"mac\"\n\
+         [[step]]\nname = \"wipe\"",
+    );
+    let id = |list: &str| {
+        fs::write(folder.path().join("u.csv"), list).unwrap();
+        match compile_text("small.toml", &text, folder.path()) {
+            Ok(compiled) => compiled.plan.id().to_string(),
+            Err(errors) => panic!("{}", errors.render()),
+        }
+    };
+    let first = id("mac,a,b\n7cdfa1000001,1,2\n7cdfa1000002,3,4\n");
+    let turned = id("b,mac,a\n4,7C:DF:A1:00:00:02,3\n2,7c-df-a1-00-00-01,1\n");
+    assert_eq!(first, turned);
+    assert_ne!(first, id("mac,a,b\n7cdfa1000001,1,2\n7cdfa1000002,3,5\n"));
+    assert_ne!(first, id("mac,a,b\n7cdfa1000001,3,4\n7cdfa1000002,1,2\n"));
+    assert_ne!(first, id("mac,a,b\n7cdfa1000001,1,2\n"));
+}
+
+#[test]
 fn a_recipe_full_of_errors_is_answered_in_bounded_space() {
     let many: String = (0..20_000)
         .map(|number| format!("x{number} = 1\n"))
@@ -413,10 +438,14 @@ fn the_reference_is_up_to_date() {
 #[test]
 fn every_key_of_the_language_is_in_the_reference_recipe() {
     // What can be done again and again, and what cannot.
-    let text: String = ["recipes/first-article.toml", "recipes/production.toml"]
-        .into_iter()
-        .map(|file| fs::read_to_string(root().join(file)).unwrap())
-        .collect();
+    let text: String = [
+        "recipes/first-article.toml",
+        "recipes/identity.toml",
+        "recipes/production.toml",
+    ]
+    .into_iter()
+    .map(|file| fs::read_to_string(root().join(file)).unwrap())
+    .collect();
     let mut tables = Vec::new();
     reach(&schema::RECIPE, &mut tables);
     for key in tables.iter().flat_map(|table| table.keys) {
@@ -424,7 +453,7 @@ fn every_key_of_the_language_is_in_the_reference_recipe() {
             text.contains(&format!("{} =", key.name)) || text.contains(&format!("[{}]", key.name));
         assert!(
             named,
-            "neither first-article.toml nor production.toml shows `{}`",
+            "none of first-article.toml, identity.toml and production.toml shows `{}`",
             key.name
         );
     }
@@ -479,14 +508,18 @@ fn fields_of<'de, T: Deserialize<'de>>() -> Vec<&'static str> {
     names
 }
 
-#[test]
-fn the_schema_has_exactly_the_keys_of_the_structs() {
-    let pairs: Vec<(&str, Vec<&'static str>)> = vec![
+/// Every table of the language with the keys of its struct.
+fn structs() -> Vec<(&'static str, Vec<&'static str>)> {
+    vec![
         ("The recipe", fields_of::<syntax::RecipeFile>()),
         ("`[run]`: how a run goes", fields_of::<syntax::RunTable>()),
         (
             "`[serial]`: serial numbers",
             fields_of::<syntax::SerialTable>(),
+        ),
+        (
+            "`[values]`: what each unit gets of its own",
+            fields_of::<syntax::ValuesTable>(),
         ),
         (
             "`[images]`: what can be written",
@@ -500,6 +533,15 @@ fn the_schema_has_exactly_the_keys_of_the_structs() {
         ("`flash`", fields_of::<syntax::FlashTable>()),
         ("`data`", fields_of::<syntax::DataTable>()),
         ("`serial`", fields_of::<syntax::SerialStepTable>()),
+        ("`nvs`", fields_of::<syntax::NvsTable>()),
+        (
+            "`values` of `nvs`: one entry",
+            fields_of::<syntax::NvsValueTable>(),
+        ),
+        (
+            "`encryption` of `nvs`",
+            fields_of::<syntax::NvsEncryptionTable>(),
+        ),
         ("`boot`", fields_of::<syntax::BootTable>()),
         ("`test`", fields_of::<syntax::TestTable>()),
         (
@@ -513,6 +555,7 @@ fn the_schema_has_exactly_the_keys_of_the_structs() {
         ),
         ("`check`", fields_of::<syntax::CheckTable>()),
         ("`read`", fields_of::<syntax::ReadTable>()),
+        ("`nvs` in `read`", fields_of::<syntax::NvsPlaceTable>()),
         ("`efuse`", fields_of::<syntax::EfuseTable>()),
         ("`key`", fields_of::<syntax::KeyTable>()),
         (
@@ -529,10 +572,19 @@ fn the_schema_has_exactly_the_keys_of_the_structs() {
         ),
         ("`secure_boot`", fields_of::<syntax::SecureBootTable>()),
         (
+            "The key of `secure_boot` version 1",
+            fields_of::<syntax::BootKeyTable>(),
+        ),
+        (
             "`digests`: trusted keys",
             fields_of::<syntax::DigestTable>(),
         ),
-    ];
+    ]
+}
+
+#[test]
+fn the_schema_has_exactly_the_keys_of_the_structs() {
+    let pairs = structs();
     let mut tables = Vec::new();
     reach(&schema::RECIPE, &mut tables);
     assert_eq!(tables.len(), pairs.len(), "a table has no struct here");
@@ -586,6 +638,11 @@ fn near_recipe() -> impl Strategy<Value = String> {
         "command = { run = [], within = \"1s\" }",
         "check = { blank = [{ at = 0 }] }",
         "read = { at = 1, size = \"1B\" }",
+        "[values]",
+        "mac = \"mac\"",
+        "nvs = { at = 0, size = \"12KB\", csv = \"x.csv\" }",
+        "nvs = { partition = \"x\", encryption = {}, values = [{ namespace = \"\", key = \"k\", type = \"u8\", value = 256 }] }",
+        "nvs = { at = 0, size = \"4KB\", values = [{ namespace = \"n\", key = \"k\", type = \"string\", value = \"{lot}{csv.x}\" }] }",
         "timeout = \"25h\"",
         "retry = { times = 2, on = [\"efuse\", \"x\"] }",
         "when = \"==\"",

@@ -172,6 +172,7 @@ impl Walk {
             | Kind::Duration
             | Kind::Size
             | Kind::Place
+            | Kind::TemplateOrInteger
             | Kind::Choice(_)
             | Kind::Texts => match judge(name, value.get_ref(), kind) {
                 Ok(()) => true,
@@ -351,25 +352,16 @@ fn judge(name: &str, value: &DeValue<'_>, kind: Kind) -> Result<(), Finding> {
         | (Kind::Text | Kind::Template | Kind::Pattern | Kind::Texts, DeValue::String(_)) => Ok(()),
         (Kind::Flag, _) => mistyped("`true` or `false`"),
         (Kind::Text | Kind::Template, _) => mistyped("text"),
+        (Kind::TemplateOrInteger, DeValue::String(_)) => Ok(()),
+        (Kind::TemplateOrInteger, DeValue::Integer(_)) => integer(name, value).map(|_| ()),
+        (Kind::TemplateOrInteger, _) => mistyped("text or a whole number"),
         (Kind::Pattern, _) => mistyped("a regular expression as text"),
         (Kind::Texts, _) => mistyped("text or a list of texts"),
         (Kind::Number, DeValue::Float(_)) => Ok(()),
         (Kind::Number, DeValue::Integer(_)) => integer(name, value).map(|_| ()),
         (Kind::Number, _) => mistyped("a number"),
         (Kind::Integer(least, most), DeValue::Integer(_)) => {
-            let number = integer(name, value)?;
-            if (least..=most).contains(&number) {
-                return Ok(());
-            }
-            let bounds = if most == i64::MAX {
-                format!("at least {least}")
-            } else {
-                format!("from {least} to {most}")
-            };
-            Err(nowhere(
-                Code::OutOfRange,
-                format!("`{name}` must be {bounds}, not {number}"),
-            ))
+            within(name, integer(name, value)?, least, most)
         }
         (Kind::Integer(..), _) => mistyped("a whole number"),
         (Kind::Duration, DeValue::String(text)) => quantity::parse_duration(text)
@@ -414,6 +406,19 @@ fn judge(name: &str, value: &DeValue<'_>, kind: Kind) -> Result<(), Finding> {
             _,
         ) => Ok(()),
     }
+}
+
+fn within(name: &str, number: i64, least: i64, most: i64) -> Result<(), Finding> {
+    if (least..=most).contains(&number) {
+        return Ok(());
+    }
+    let bounds = if most == i64::MAX {
+        format!("at least {least}")
+    } else {
+        format!("from {least} to {most}")
+    };
+    let message = format!("`{name}` must be {bounds}, not {number}");
+    Err(nowhere(Code::OutOfRange, message))
 }
 
 fn choice(name: &str, text: &str, words: &[&str]) -> Result<(), Finding> {

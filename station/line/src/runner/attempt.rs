@@ -353,6 +353,13 @@ impl<'a> Attempt<'a> {
         action::perform(self, turn).await
     }
 
+    /// Whether a step is for this unit.
+    pub(super) fn is_meant(&self, step: &PlanStep) -> Result<bool, Failure> {
+        step.when
+            .as_ref()
+            .map_or(Ok(true), |condition| self.holds(condition))
+    }
+
     fn holds(&self, condition: &Condition) -> Result<bool, Failure> {
         let text = condition.subject.render(&self.values)?;
         Ok((text == condition.text) == condition.equal)

@@ -144,7 +144,8 @@ impl Coordinator {
 
     /// A chip that does not say who it is may be the one whose last pulse closed its loader in an
     /// attempt that broke off in this bay. Then nobody can verify that unit any more, and it is put
-    /// aside. It is never taken for that unit.
+    /// aside. It is never taken for that unit; and a unit that is in another bay by now, or was, is
+    /// not the one here, and nothing is said of it.
     pub(super) async fn nameless(
         &mut self,
         bay: usize,

@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+use station_esp::words::counted;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -197,7 +198,8 @@ impl Coordinator {
             && self.share.left(quota) == 0
             && self.gate.in_flight() == 0
         {
-            self.close(Some(format!("the quota of {quota} units is reached")));
+            let units = counted(quota, "unit");
+            self.close(Some(format!("the quota of {units} is reached")));
         }
     }
 

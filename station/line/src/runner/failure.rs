@@ -19,6 +19,9 @@ pub const ALREADY_PASSED: &str = "already-passed";
 /// Code of a unit that was put aside.
 pub const QUARANTINED: &str = "unit-quarantined";
 
+/// Code of a unit that the plan's list of values has no row for.
+pub(super) const UNIT_NOT_LISTED: &str = "unit-not-listed";
+
 impl Failure {
     /// Makes a failure without a hint.
     pub(super) fn new(class: FailureClass, code: &str, message: impl Into<String>) -> Self {

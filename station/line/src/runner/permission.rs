@@ -34,21 +34,33 @@ pub(super) async fn of_run(
     } else {
         armed(request, journal, clock).await.map(Some)
     };
-    // Whoever decides about approvals has put its refusals on record itself.
-    let unsaid = match &decided {
-        Err(StartError::NotReleased { .. } | StartError::RealBay { .. }) => true,
-        Err(StartError::NotArmed { .. }) => !request.arm,
-        Err(_) | Ok(_) => false,
-    };
-    if let (Err(error), true) = (&decided, unsaid) {
-        let refused = EventKind::Refused {
-            operation: OPERATION.to_owned(),
-            code: error.code().to_owned(),
-            reason: format!("plan {}: {error}", request.plan.id()),
-        };
-        journal.note(clock.now(), refused).await?;
+    match decided {
+        Ok(approval) => Ok(approval),
+        Err(Stop::Failed(error)) => Err(error),
+        Err(Stop::Refused(error)) => {
+            let refused = EventKind::Refused {
+                operation: OPERATION.to_owned(),
+                code: error.code().to_owned(),
+                reason: format!("plan {}: {error}", request.plan.id()),
+            };
+            journal.note(clock.now(), refused).await?;
+            Err(error)
+        }
     }
-    decided
+}
+
+/// Why a run does not begin.
+enum Stop {
+    /// It must not, and nobody has put that on record yet.
+    Refused(StartError),
+    /// It cannot, or whoever decides about approvals has put the refusal on record itself.
+    Failed(StartError),
+}
+
+impl From<JournalError> for Stop {
+    fn from(error: JournalError) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 /// Who runs it, as far as that is known.
@@ -59,16 +71,12 @@ fn by(request: &RunRequest) -> String {
         .unwrap_or_else(|| "station".to_owned())
 }
 
-async fn rehearsal(
-    request: &RunRequest,
-    journal: &Journal,
-    clock: &dyn Clock,
-) -> Result<(), StartError> {
+async fn rehearsal(request: &RunRequest, journal: &Journal, clock: &dyn Clock) -> Result<(), Stop> {
     for bay in &request.bays {
         let address = bay.connector.name().parse::<Address>();
         if !matches!(address, Ok(Address::Virtual(_))) {
             let bay = bay.name.clone();
-            return Err(StartError::RealBay { bay });
+            return Err(Stop::Refused(StartError::RealBay { bay }));
         }
     }
     let invoked = EventKind::OperationInvoked {
@@ -88,29 +96,29 @@ async fn armed(
     request: &RunRequest,
     journal: &Journal,
     clock: &dyn Clock,
-) -> Result<ApprovalId, StartError> {
+) -> Result<ApprovalId, Stop> {
     let plan = request.plan.id();
     let not_released =
         |code: &'static str, reason: String| StartError::NotReleased { code, reason };
+    let not_armed = |code: &'static str, reason: String| StartError::NotArmed { code, reason };
     let trusted = match &request.keys {
         Some(keys) => keys
             .trusted_keys()
-            .map_err(|error| not_released(error.code(), error.to_string()))?,
+            .map_err(|error| Stop::Refused(not_released(error.code(), error.to_string())))?,
         // Without a store nobody is trusted.
         None => TrustedKeys::new(Vec::new()),
     };
     match journal.released(plan, &trusted) {
         Ok(_) => {}
         Err(error @ JournalError::Release(_)) => {
-            return Err(not_released(error.code(), error.to_string()));
+            let refused = not_released(error.code(), error.to_string());
+            return Err(Stop::Refused(refused));
         }
         Err(error) => return Err(error.into()),
     }
     if !request.arm {
-        return Err(StartError::NotArmed {
-            code: "not-armed",
-            reason: "nobody said so".to_owned(),
-        });
+        let refused = not_armed("not-armed", "nobody said so".to_owned());
+        return Err(Stop::Refused(refused));
     }
     let used = journal.use_approval(UseApproval {
         at: clock.now(),
@@ -120,13 +128,17 @@ async fn armed(
         subject: Subject::Plan(plan.clone()),
         by: by(request),
         operation: OPERATION.to_owned(),
+        // Looked at again by the writer: the release may have been withdrawn since.
+        trusted,
     });
     match used.await {
         Ok(approval) => Ok(approval),
-        Err(error @ JournalError::Approval(_)) => Err(StartError::NotArmed {
-            code: error.code(),
-            reason: error.to_string(),
-        }),
+        Err(error @ JournalError::Approval(_)) => {
+            Err(Stop::Failed(not_armed(error.code(), error.to_string())))
+        }
+        Err(error @ JournalError::Release(_)) => {
+            Err(Stop::Failed(not_released(error.code(), error.to_string())))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use station_device::DeviceError;
 use station_device::port::Connector;
+use station_esp::words::counted;
 use thiserror::Error;
 
 use crate::approval::ApprovalId;
@@ -101,7 +102,7 @@ pub enum StartError {
         name: BayName,
     },
     /// As many units as the quota allows have already passed.
-    #[error("the quota of {quota} units of `{product}` is used up")]
+    #[error("the quota of {} of `{product}` is used up", counted(*.quota, "unit"))]
     QuotaReached {
         /// The recipe's quota.
         quota: u64,

@@ -111,6 +111,7 @@ fn exchange_needs(step: &PlanStep) -> Vec<&BTreeSet<String>> {
         | Action::Flash(_)
         | Action::Data(_)
         | Action::Serial(_)
+        | Action::Nvs(_)
         | Action::Boot(_)
         | Action::Command(_)
         | Action::Check(_)

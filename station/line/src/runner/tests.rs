@@ -6,10 +6,17 @@
 )]
 
 mod actions;
+mod bricks;
+mod carrier;
 mod cuts;
+mod encryption;
+mod first_boot;
 mod fuses;
+mod images;
+mod keys;
 mod leave;
 mod limits;
+mod nvs;
 mod plant;
 mod policy;
 mod room;

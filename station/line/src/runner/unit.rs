@@ -8,10 +8,12 @@ use tokio::sync::oneshot;
 
 use super::attempt::Attempt;
 use super::chip::Contact;
+use super::failure::UNIT_NOT_LISTED;
 use super::message::{Admission, Message, UnitSeen};
 use crate::event::{Mac, Serial};
 use crate::journal::Claim;
 use crate::outcome::{Failure, FailureClass};
+use crate::serial::UnitKey;
 
 /// Who is in the bay, once it said so.
 #[derive(Clone, Debug)]
@@ -190,10 +192,17 @@ impl Attempt<'_> {
         self.unit.as_ref().map(|unit| Mac::new(unit.mac.as_str()))
     }
 
-    /// Makes sure that the unit has its serial number, if the plan gives it one. Comes after
-    /// whatever checks that the unit belongs here, so that no number goes to one that does not. A
-    /// unit that is only verified has its number already, or fails.
+    /// Makes sure that the unit has its serial number and the values that a list gives it, as far as
+    /// the plan says. Comes after whatever checks that the unit belongs here, so that no number goes
+    /// to one that does not. A unit that is only verified has its number already, or fails.
     pub(super) async fn ensure_serial(&mut self) -> Result<(), Failure> {
+        // First, so that no number goes to a unit that the list does not name.
+        self.take_values(UnitKey::Mac)?;
+        self.take_serial().await?;
+        self.take_values(UnitKey::Serial)
+    }
+
+    async fn take_serial(&mut self) -> Result<(), Failure> {
         let Some(source) = &self.run.plan.contents().serial else {
             return Ok(());
         };
@@ -223,5 +232,28 @@ impl Attempt<'_> {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Looks up what the plan's list has for this unit, if it names units so.
+    fn take_values(&mut self, key: UnitKey) -> Result<(), Failure> {
+        let Some(list) = &self.run.plan.contents().values else {
+            return Ok(());
+        };
+        let foreign = self.is_foreign();
+        let Some(unit) = self.values.get(key.word()) else {
+            return Ok(());
+        };
+        if list.key() != key || foreign {
+            return Ok(());
+        }
+        let Some(row) = list.find(unit) else {
+            let message = format!("`{}` has no row for {} `{unit}`", list.file(), key.word());
+            return Err(Failure::station(UNIT_NOT_LISTED, message)
+                .hinted("add the unit to the list, or take the board out"));
+        };
+        for (column, value) in list.values(row) {
+            self.values.set(format!("csv.{column}"), value);
+        }
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //! empty, and there are at most [`MAX_LIST_ROWS`] rows. Rows are counted as a spreadsheet counts
 //! them: the header is row 1.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use thiserror::Error;
 
@@ -125,10 +125,9 @@ pub fn read_list(csv: &[u8], column: &str) -> Result<Vec<CsvRow>, ListError> {
         Ok(header) => header.iter().map(str::to_owned).collect(),
         Err(error) => return Err(malformed(&error, 1)),
     };
-    for (index, name) in header.iter().enumerate() {
-        if header.iter().take(index).any(|earlier| earlier == name) {
-            return Err(ListError::DuplicateColumn { name: name.clone() });
-        }
+    if let Some(name) = named_twice(header.iter().map(String::as_str)) {
+        let name = name.to_owned();
+        return Err(ListError::DuplicateColumn { name });
     }
     let Some(position) = header.iter().position(|name| name == column) else {
         return Err(ListError::NoColumn {
@@ -188,7 +187,20 @@ fn refuse_duplicates(rows: &[CsvRow]) -> Result<(), ListError> {
 }
 
 fn malformed(error: &csv::Error, row: u64) -> ListError {
-    let reason = if let csv::ErrorKind::UnequalLengths {
+    let reason = reason(error);
+    ListError::Malformed { row, reason }
+}
+
+/// The first name that stands there a second time.
+pub(super) fn named_twice<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut seen = HashSet::new();
+    let mut names = names;
+    names.find(|name| !seen.insert(*name))
+}
+
+/// What is wrong with a row, in words.
+pub(super) fn reason(error: &csv::Error) -> String {
+    if let csv::ErrorKind::UnequalLengths {
         expected_len, len, ..
     } = error.kind()
     {
@@ -197,8 +209,7 @@ fn malformed(error: &csv::Error, row: u64) -> ListError {
         "it is not UTF-8".to_owned()
     } else {
         error.to_string()
-    };
-    ListError::Malformed { row, reason }
+    }
 }
 
 #[cfg(test)]

@@ -2,15 +2,19 @@
 //!
 //! Invariants: nothing here remembers which numbers are taken, that is the journal's; every number
 //! a source yields has one fixed length (patterns) or stands in the list as it is (CSV); a source
-//! that is used up says so and never starts again from the beginning.
+//! that is used up says so and never starts again from the beginning. Values of units that come with
+//! no number lie beside them, for they are found by number or MAC.
 
 mod check_digit;
 mod list;
 mod pattern;
+mod units;
 
 pub use check_digit::CheckDigit;
 pub use list::{CsvRow, ListError, MAX_LIST_BYTES, MAX_LIST_ROWS, read_list};
 pub use pattern::{PatternError, RanDry, SerialPattern};
+pub(crate) use units::listed;
+pub use units::{UnitKey, UnitList, UnitListError, UnitRow};
 
 use chrono::NaiveDate;
 
@@ -30,7 +34,65 @@ pub enum SerialSource {
         name: String,
         /// The numbers, in the order they are given out. No two are equal, none is empty.
         rows: Vec<CsvRow>,
+        /// Which unit each row is for, if every row names one; then order does not count.
+        units: Option<RowUnits>,
     },
+}
+
+/// The unit that each row of a serial list names, by its MAC. No MAC is there twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowUnits {
+    file: String,
+    column: String,
+    /// MACs in order, each with its row.
+    places: Vec<(String, usize)>,
+}
+
+impl RowUnits {
+    /// Takes the MACs of all rows from a column.
+    ///
+    /// # Errors
+    /// Rows that name nobody, or a unit that another names.
+    pub fn read(file: &str, column: &str, rows: &[CsvRow]) -> Result<Self, Vec<UnitListError>> {
+        let macs = rows.iter().zip(2_u64..).map(|(row, number)| {
+            let mac = row.columns.get(column);
+            (mac.cloned().unwrap_or_default(), number)
+        });
+        let macs = units::settle(UnitKey::Mac, &macs.collect::<Vec<_>>())?;
+        let mut places: Vec<_> = macs.into_iter().zip(0..).collect();
+        places.sort();
+        Ok(Self {
+            file: file.to_owned(),
+            column: column.to_owned(),
+            places,
+        })
+    }
+
+    /// The file's name, for people.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The column that names units.
+    pub fn column(&self) -> &str {
+        &self.column
+    }
+
+    /// Which row, from 0, is for the unit with this MAC, in the journal's form.
+    pub fn row_of(&self, mac: &str) -> Option<usize> {
+        let found = self
+            .places
+            .binary_search_by(|(unit, _)| unit.as_str().cmp(mac));
+        found
+            .ok()
+            .and_then(|at| self.places.get(at))
+            .map(|(_, row)| *row)
+    }
+
+    /// The MACs, in their order, with the row of each, from 0.
+    pub fn macs(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.places.iter().map(|(mac, row)| (mac.as_str(), *row))
+    }
 }
 
 impl SerialSource {

@@ -6,12 +6,13 @@
 
 use station_esp::Chip;
 use station_esp::efuse::FieldName;
-use station_esp::partition::{DEFAULT_TABLE_OFFSET, Kind, Table};
+use station_esp::partition::{DEFAULT_TABLE_OFFSET, Table};
 use station_esp::secret::Secret;
 use station_esp::secure::encryption::{self, FlashKey, Scheme};
 
 use super::answer::Refusal;
 use super::core::VirtualChip;
+use super::in_place::is_read_decrypted;
 use crate::nor::{EraseUnit, NorFlash, SECTOR};
 
 /// Bytes of a partition table with its checksum.
@@ -25,7 +26,7 @@ impl VirtualChip {
     }
 
     /// The key in the fuses; nothing when no slot has the purpose.
-    fn flash_key(&self) -> Option<FlashKey> {
+    pub(super) fn flash_key(&self) -> Option<FlashKey> {
         let (scheme, bytes) = match self.config.chip {
             Chip::Esp32 => {
                 let config = self.efuse.field("FLASH_CRYPT_CONFIG") & 0xF;
@@ -88,13 +89,19 @@ impl VirtualChip {
         let blank = || FlashKey::new(Scheme::Xts, Secret::new(vec![0; 32])).ok();
         let key = self.flash_key().or_else(blank)?;
         let mut seen = self.flash.clone();
-        let start = self.spec.bootloader_offset;
+        // The digest of secure boot version 1 lies before the bootloader, encrypted as it is
+        // (ESP-IDF, `flash_encrypt.c`).
+        let start = if self.efuse.flag(FieldName::SecureBootV1) {
+            0
+        } else {
+            self.spec.bootloader_offset
+        };
         decrypt(&key, &mut seen, start, DEFAULT_TABLE_OFFSET + TABLE);
         let table = seen.bytes(DEFAULT_TABLE_OFFSET, TABLE);
         for entry in Table::parse_binary(&table)
             .iter()
             .flat_map(Table::entries)
-            .filter(|entry| entry.kind == Kind::App || entry.encrypted)
+            .filter(|entry| is_read_decrypted(entry))
         {
             let end = entry.offset.saturating_add(entry.size);
             decrypt(&key, &mut seen, entry.offset, end);

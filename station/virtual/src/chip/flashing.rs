@@ -348,7 +348,7 @@ impl VirtualChip {
     }
 
     /// Whether the supply fails during this program or erase.
-    fn supply_fails_here(&self, program: bool) -> bool {
+    pub(super) fn supply_fails_here(&self, program: bool) -> bool {
         let Some(loss) = &self.config.faults.power_loss else {
             return false;
         };
@@ -405,7 +405,7 @@ impl VirtualChip {
     }
 
     /// Leaves an erase with about half of its bits risen.
-    fn break_erase(&mut self, address: u32, unit: EraseUnit) {
+    pub(super) fn break_erase(&mut self, address: u32, unit: EraseUnit) {
         let luck = &mut self.luck;
         self.flash
             .erase_partly(address, unit, || (luck.next_u32() & 0xFF) as u8);

@@ -10,6 +10,7 @@ mod config;
 mod core;
 mod encryption;
 mod flashing;
+mod in_place;
 mod loader;
 mod memory;
 mod mode;

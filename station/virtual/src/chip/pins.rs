@@ -139,6 +139,7 @@ impl VirtualChip {
     /// Stops whatever runs; nothing more leaves the chip.
     pub(super) fn halt(&mut self, now: Nanos, why: Interruption) {
         self.interrupt(now, why);
+        self.break_in_place(why);
         self.outbound.cut(now);
         self.decoder.clear();
         self.loader = super::loader::Loader::default();

@@ -8,6 +8,7 @@ use station_esp::efuse::FieldName;
 
 use super::application::BoardFacts;
 use super::core::{ROM_BAUD, VirtualChip};
+use super::in_place::InPlace;
 use super::mode::Mode;
 use crate::boot::{self, Finding, ResetReason};
 use crate::wire::{Nanos, Wire};
@@ -28,6 +29,8 @@ pub(super) enum BootStep {
     Rom { reason: ResetReason, download: bool },
     /// The second-stage bootloader speaks about what it found.
     Bootloader(Finding),
+    /// The bootloader encrypts flash.
+    InPlace(Box<InPlace>),
     /// The application starts.
     Application,
     /// The watchdog gives a failed boot another try.
@@ -78,6 +81,7 @@ impl VirtualChip {
         match step {
             BootStep::Rom { reason, download } => self.rom_speaks(now, reason, download),
             BootStep::Bootloader(finding) => self.bootloader_speaks(now, &finding),
+            BootStep::InPlace(work) => self.in_place_step(now, *work),
             BootStep::Application => self.start_application(now),
             BootStep::Again => self.restart_into(now, ResetReason::Watchdog, false),
             BootStep::Leave { reset: true } => self.restart(now, ResetReason::Software),
@@ -155,6 +159,9 @@ impl VirtualChip {
             self.fail(now);
             return;
         };
+        if self.begin_in_place(now) {
+            return;
+        }
         if self.config.faults.never_boots {
             self.mode = Mode::BootFailed;
             return;
@@ -169,7 +176,7 @@ impl VirtualChip {
         knows && self.efuse.flag(FieldName::DisableDownload)
     }
 
-    fn fail(&mut self, now: Nanos) {
+    pub(super) fn fail(&mut self, now: Nanos) {
         self.mode = Mode::BootFailed;
         self.boot = Some((now.saturating_add(RETRY), BootStep::Again));
     }

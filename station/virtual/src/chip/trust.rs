@@ -47,8 +47,7 @@ impl VirtualChip {
             .flat_map(u32::to_le_bytes)
             .collect();
         key.reverse();
-        // The digest is not encrypted, whatever the rest is.
-        let head = self.flash.bytes(0, (IV + DIGEST) as u32);
+        let head = flash.bytes(0, (IV + DIGEST) as u32);
         let at = self.spec.bootloader_offset;
         let bytes = flash.bytes(at, flash.size().saturating_sub(at).min(0x1_0000));
         let (Some((iv, digest)), Ok(image)) =

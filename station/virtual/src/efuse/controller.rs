@@ -261,15 +261,18 @@ impl Registers {
         part.map_or(0, |part| bits_of(self.loaded.block(part.block), *part))
     }
 
-    fn pulse(&mut self, command: u32, now: Nanos) -> Wrote {
+    /// Counts a pulse; when the supply fails in it, if it does.
+    pub(super) fn count_pulse(&mut self) -> Option<PulseMoment> {
         self.pulses += 1;
+        let cut = self.cut.filter(|cut| cut.pulse == self.pulses);
+        cut.map(|cut| cut.moment)
+    }
+
+    fn pulse(&mut self, command: u32, now: Nanos) -> Wrote {
+        let cut = self.count_pulse();
         let asked = self.asked(command);
         let open = self.open(asked.clone());
         let before = self.cells.words().clone();
-        let cut = self
-            .cut
-            .filter(|cut| cut.pulse == self.pulses)
-            .map(|cut| cut.moment);
         if cut != Some(PulseMoment::Before) {
             let sound = self.timing_is_right();
             self.cells.burn(&open, sound);

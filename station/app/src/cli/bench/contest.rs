@@ -13,7 +13,7 @@ use super::super::command::block_on;
 use super::super::output::Output;
 use super::host::HostFigures;
 use super::meter::{Contestants, Used, measure};
-use super::{FlashBench, Modelled, Peer};
+use super::{FlashBench, Modelled, Peer, broken};
 use crate::operation::OperationError;
 
 const CHIP: &str = "esp32c3";
@@ -86,10 +86,6 @@ pub(super) fn run(bench: &FlashBench, output: &Output) -> Result<(), OperationEr
         crate::station::write_whole(out, &text)?;
     }
     Ok(())
-}
-
-fn broken(error: &dyn std::error::Error) -> OperationError {
-    OperationError::new("bench-failed", error.to_string())
 }
 
 /// Bytes of which every other kilobyte compresses to nothing and the rest not at all.

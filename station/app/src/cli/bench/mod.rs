@@ -1,9 +1,11 @@
-//! `station bench`: how close to the wire the station comes, next to other tools on the same virtual boards.
+//! `station bench`: how close to the wire the station comes, and how fast it makes files, next to other
+//! tools on the same virtual boards and the same input.
 //!
 //! The boards live in a process of their own, and so does each contestant, so that CPU time and memory are
 //! those of the contestant alone. Every contestant gets the same boards, blank.
 
 mod contest;
+mod files;
 mod host;
 mod meter;
 
@@ -67,6 +69,10 @@ pub(super) fn command() -> Command {
             FlashBench::augment_args(Command::new("flash"))
                 .about("Write an image, half of it compressible, to blank virtual boards"),
         )
+        .subcommand(
+            files::FilesBench::augment_args(Command::new("files"))
+                .about("Make an NVS partition for each unit, and an image ready for the wire"),
+        )
         .subcommand(host::HostOptions::augment_args(
             Command::new("host").hide(true),
         ))
@@ -81,16 +87,23 @@ pub(super) fn run(
     let (name, matches) = matches.subcommand().expect("clap requires a subcommand");
     let refuse =
         |error: clap::Error| OperationError::usage("parameters-invalid", error.to_string());
-    if name == "host" {
-        host::run(
+    match name {
+        "host" => host::run(
             &host::HostOptions::from_arg_matches(matches).map_err(refuse)?,
             output,
-        )?;
-    } else {
-        contest::run(
+        )?,
+        "files" => files::run(
+            &files::FilesBench::from_arg_matches(matches).map_err(refuse)?,
+            output,
+        )?,
+        _ => contest::run(
             &FlashBench::from_arg_matches(matches).map_err(refuse)?,
             output,
-        )?;
+        )?,
     }
     Ok(Exit::Passed)
+}
+
+fn broken(error: &dyn std::error::Error) -> OperationError {
+    OperationError::new("bench-failed", error.to_string())
 }

@@ -1,16 +1,18 @@
 //! Flash encryption on the host: `esp_flash_encrypt`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use station_esp::Chip;
+use station_esp::partition::{Rules, Table};
 use station_esp::secure::encryption::{self, FlashKey, Scheme};
 
 use super::super::images::RawFile;
+use super::super::place::within;
 use super::super::security::KeyOrigin;
+use super::super::target::{FileView, Target, blocking};
 use super::super::text::bytes;
 use crate::operation::{Call, Declaration, Effect, Operation, OperationError};
 use crate::station::Station;
@@ -20,9 +22,13 @@ use crate::station::Station;
 pub struct EncryptParameters {
     /// File to encrypt: what goes into flash, or a copy of it
     pub file: PathBuf,
-    /// Flash offset it lies at: the ciphertext depends on it
+    /// Flash offset it lies at, or a partition's name in `table`: the ciphertext depends on it
     #[arg(long)]
     pub at: String,
+    /// Partition table, CSV or binary, that names of partitions are looked up in
+    #[arg(long, value_name = "FILE")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<PathBuf>,
     /// The chip: ESP32 has a scheme of its own, all others AES-XTS
     #[arg(long)]
     #[schemars(with = "String")]
@@ -60,6 +66,22 @@ pub struct EncryptView {
     pub key: String,
 }
 
+/// The offset that is meant: a number, or a place in a partition of the table.
+async fn offset(station: &Station, at: &str, table: Option<&Path>) -> Result<u32, OperationError> {
+    let Some(file) = table else {
+        return bytes(at);
+    };
+    let name = file.display();
+    let content = RawFile::read(station, file).await?.into_bytes();
+    let table = Table::parse(&content, &Rules::default())
+        .map_err(|error| OperationError::usage(error.code(), format!("`{name}`: {error}")))?;
+    match within(&table, at) {
+        Ok((offset, _)) => Ok(offset),
+        Err(unknown) if unknown.code == "partition-unknown" => bytes(at).map_err(|_| unknown),
+        Err(refused) => Err(refused),
+    }
+}
+
 /// `esp_flash_encrypt`.
 #[derive(Debug)]
 pub struct FlashEncrypt;
@@ -84,8 +106,9 @@ impl Operation for FlashEncrypt {
         parameters: EncryptParameters,
         _call: &Call,
     ) -> Result<EncryptView, OperationError> {
-        let offset = bytes(&parameters.at)?;
-        let target = station.writable(&parameters.out)?;
+        let offset = offset(station, &parameters.at, parameters.table.as_deref()).await?;
+        let target = Target::new(station, &parameters.out)?;
+        target.spare(station, &parameters.key.key_file)?;
         let secret = parameters.key.secret(station).await?;
         let fingerprint = secret.fingerprint();
         let mut scheme = Scheme::of(parameters.chip);
@@ -103,25 +126,20 @@ impl Operation for FlashEncrypt {
         let key = FlashKey::new(scheme, secret).map_err(refused)?;
         let content = RawFile::read(station, &parameters.file).await?.into_bytes();
         let decrypt = parameters.decrypt;
-        let made = tokio::task::spawn_blocking(move || {
-            if decrypt {
+        let FileView { file, size, sha256 } = blocking(move || {
+            let made = if decrypt {
                 encryption::decrypt(&key, offset, &content)
             } else {
                 encryption::encrypt(&key, offset, &encryption::filled_up(content))
-            }
-            .map_err(refused)
-            .and_then(|made| {
-                crate::station::write_whole(&target, &made)?;
-                Ok(made)
-            })
+            };
+            target.write(&made.map_err(refused)?)
         })
-        .await
-        .map_err(|error| OperationError::new("internal", error.to_string()))??;
+        .await?;
         Ok(EncryptView {
-            file: parameters.out.display().to_string(),
+            file,
             offset,
-            size: made.len() as u64,
-            sha256: hex::encode(Sha256::digest(&made)),
+            size,
+            sha256,
             key: fingerprint,
         })
     }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use station_device::session::Session;
 
 use super::super::attached::{Attached, Reported, reported};
-use super::super::images::place;
+use super::super::place::place;
+use super::super::target::{Target, blocking};
 use super::super::text::bytes;
 use crate::operation::{Call, Declaration, Effect, Operation, OperationError};
 use crate::station::Station;
@@ -69,7 +69,7 @@ impl Operation for FlashRead {
         parameters: ReadParameters,
         call: &Call,
     ) -> Result<ReadView, OperationError> {
-        let target = station.writable(&parameters.out)?;
+        let target = Target::new(station, &parameters.out)?;
         let size = parameters.size.as_deref().map(bytes).transpose()?;
         let mut session = parameters.attached.connect(station, call).await?;
         let read = async {
@@ -84,15 +84,12 @@ impl Operation for FlashRead {
         };
         let read = read.await;
         let (offset, size, content) = parameters.attached.finish(session, read).await?;
-        let sha256 = hex::encode(Sha256::digest(&content));
-        tokio::task::spawn_blocking(move || crate::station::write_whole(&target, &content))
-            .await
-            .map_err(|error| OperationError::new("internal", error.to_string()))??;
+        let written = blocking(move || target.write(&content)).await?;
         Ok(ReadView {
-            file: parameters.out.display().to_string(),
+            file: written.file,
             offset,
             size,
-            sha256,
+            sha256: written.sha256,
         })
     }
 }

@@ -10,7 +10,8 @@ use station_device::session::Session;
 
 use super::super::attached::{Attached, reported};
 use super::super::chip::{FlashView, flash_view};
-use super::super::images::{RawFile, place};
+use super::super::images::RawFile;
+use super::super::place::place;
 use crate::operation::{Call, Declaration, Effect, Exit, Operation, OperationError};
 use crate::station::Station;
 
@@ -58,9 +59,10 @@ pub struct VerifyParameters {
     pub attached: Attached,
     /// File whose content must be there
     pub file: PathBuf,
-    /// Where: an offset like 0x10000, or a partition's name
+    /// Where: an offset like 0x10000, or a partition's name; hex and UF2 say it themselves
     #[arg(long)]
-    pub at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
 }
 
 /// Whether flash holds a file.
@@ -100,18 +102,31 @@ impl Operation for FlashVerify {
         call: &Call,
     ) -> Result<VerifyView, OperationError> {
         let file = RawFile::read(station, &parameters.file).await?;
+        file.check_placed(parameters.at.is_some())?;
         let mut session = parameters.attached.connect(station, call).await?;
         let comparing = async {
-            let (offset, _) = place(&mut session, &parameters.at).await?;
-            let file = file.for_chip(session.identity().chip).await?;
-            let first = first_difference(&mut session, offset, &file.content).await?;
-            let size = u32::try_from(file.content.len()).unwrap_or(u32::MAX);
-            Ok(VerifyView {
-                matches: first.is_none(),
-                offset,
-                size,
-                first_difference: first,
-            })
+            let at = match &parameters.at {
+                Some(at) => Some(place(&mut session, at).await?.0),
+                None => None,
+            };
+            let (chip, flash) = (session.identity().chip, session.flash_size());
+            let files = file.for_chip(chip, flash, at).await?;
+            let mut view = VerifyView {
+                matches: true,
+                offset: files.first().map_or(0, |file| file.offset),
+                size: 0,
+                first_difference: None,
+            };
+            for file in files {
+                let size = u32::try_from(file.content.len()).unwrap_or(u32::MAX);
+                view.size = view.size.saturating_add(size);
+                if view.matches {
+                    view.first_difference =
+                        first_difference(&mut session, file.offset, &file.content).await?;
+                    view.matches = view.first_difference.is_none();
+                }
+            }
+            Ok(view)
         };
         let compared = reported(call, "comparing", None, comparing).await;
         parameters.attached.finish(session, compared).await

@@ -1,6 +1,6 @@
 //! Images into flash: `esp_flash_firmware`, `esp_flash_multi`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,13 +9,17 @@ use serde::{Deserialize, Serialize};
 use station_device::flash::SECTOR;
 use station_device::session::Session;
 use station_device::{PreparedImage, WriteOptions};
+use station_esp::Chip;
 
 use super::super::attached::{Attached, Reported, reported};
-use super::super::images::{RawFile, place};
-use super::super::text::bytes;
+use super::super::flasher_args;
+use super::super::images::{RawFile, named};
+use super::super::place::place;
 use crate::operation::{Call, Declaration, Effect, Operation, OperationError};
 use crate::station::Station;
 
+/// Most bytes of all images together: the largest flash, twice, as ELFs are larger than what becomes of them.
+const MAX_TOTAL: usize = 256 << 20;
 /// Largest number of images in one session.
 const MAX_IMAGES: usize = 64;
 
@@ -26,11 +30,13 @@ pub struct WriteParameters {
     #[command(flatten)]
     #[serde(flatten)]
     pub attached: Attached,
-    /// File to write: raw bytes, an ESP image, or an ELF that is converted
+    /// File to write: raw bytes, an ESP image, an ELF that is converted, Intel hex, UF2, or the
+    /// flasher_args.json of an ESP-IDF build with all its files
     pub file: PathBuf,
-    /// Where: an offset like 0x10000, or a partition's name
+    /// Where: an offset like 0x10000, or a partition's name; hex, UF2 and flasher_args.json say it themselves
     #[arg(long)]
-    pub at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
     /// Write even what is there already
     #[arg(long)]
     #[serde(default)]
@@ -39,6 +45,11 @@ pub struct WriteParameters {
     #[arg(long)]
     #[serde(default)]
     pub no_verify: bool,
+    /// Have the chip encrypt it with the key in its fuses; always written, and never verified, for only
+    /// the chip can read it
+    #[arg(long)]
+    #[serde(default)]
+    pub encrypt: bool,
 }
 
 /// One image that was written.
@@ -67,7 +78,61 @@ pub struct WritesView {
     pub images: Vec<WrittenView>,
 }
 
-fn write_options(rewrite: bool, no_verify: bool) -> WriteOptions {
+/// What is to be written.
+#[derive(Default)]
+struct List {
+    files: Vec<Wanted>,
+    /// The chip that a build is for.
+    chip: Option<Chip>,
+}
+
+/// A file that is to be written.
+struct Wanted {
+    /// Where; none for a file that says it itself.
+    place: Option<String>,
+    file: PathBuf,
+    /// Whether the chip encrypts it.
+    encrypt: Encrypt,
+}
+
+/// Whether the chip encrypts what is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Encrypt {
+    No,
+    /// If its flash is encrypted: what a build says of its file.
+    IfOn,
+    Yes,
+}
+
+impl List {
+    /// Adds the files of an ESP-IDF build.
+    fn add_build(&mut self, station: &Station, list: &Path) -> Result<(), OperationError> {
+        let build = flasher_args::read(station, list)?;
+        self.chip = build.chip;
+        self.files
+            .extend(build.files.into_iter().map(|file| Wanted {
+                place: Some(format!("{:#x}", file.offset)),
+                file: file.file,
+                encrypt: match file.encrypted {
+                    Some(true) => Encrypt::IfOn,
+                    Some(false) | None => Encrypt::No,
+                },
+            }));
+        Ok(())
+    }
+
+    fn check(self) -> Result<Self, OperationError> {
+        if self.files.is_empty() || self.files.len() > MAX_IMAGES {
+            let count = self.files.len();
+            let message = format!("give between 1 and {MAX_IMAGES} images, not {count}");
+            return Err(OperationError::usage("images-count", message));
+        }
+        Ok(self)
+    }
+}
+
+/// How images are written.
+fn options(rewrite: bool, no_verify: bool) -> WriteOptions {
     WriteOptions {
         skip_unchanged: !rewrite,
         verify: !no_verify,
@@ -80,48 +145,70 @@ fn write_options(rewrite: bool, no_verify: bool) -> WriteOptions {
 async fn write_all(
     station: &Station,
     attached: &Attached,
-    list: &[(String, PathBuf)],
-    how: &WriteOptions,
+    list: List,
+    options: &WriteOptions,
     call: &Call,
 ) -> Result<WritesView, OperationError> {
     let mut files = Vec::new();
-    for (place, file) in list {
-        files.push((place.as_str(), RawFile::read(station, file).await?));
+    let mut total = 0;
+    for wanted in list.files {
+        let file = RawFile::read(station, &wanted.file).await?;
+        total += file.bytes().len();
+        if total > MAX_TOTAL {
+            let message = format!("the images have more than {MAX_TOTAL} bytes together");
+            return Err(OperationError::usage("images-too-large", message));
+        }
+        file.check_placed(wanted.place.is_some())?;
+        files.push((wanted.place, file, wanted.encrypt));
+    }
+    let mut attached = attached.clone();
+    match (attached.chip, list.chip) {
+        (Some(asked), Some(built)) if asked != built => {
+            let message = format!(
+                "the build is for {}, not for {}",
+                built.title(),
+                asked.title()
+            );
+            return Err(OperationError::usage("image-wrong-chip", message));
+        }
+        (asked, built) => attached.chip = asked.or(built),
     }
     let mut session = attached.connect(station, call).await?;
-    let written = write_prepared(&mut session, files, how, call).await;
+    let written = write_prepared(&mut session, files, options, call).await;
     attached.finish(session, written).await
 }
 
 async fn write_prepared(
     session: &mut Session,
-    files: Vec<(&str, RawFile)>,
-    how: &WriteOptions,
+    files: Vec<(Option<String>, RawFile, Encrypt)>,
+    options: &WriteOptions,
     call: &Call,
 ) -> Result<WritesView, OperationError> {
-    let mut images: Vec<Arc<PreparedImage>> = Vec::new();
-    for (at, file) in files {
-        let (offset, room) = place(session, at).await?;
-        let content = file.for_chip(session.identity().chip).await?;
-        let size = content.content.len() as u64;
-        if let Some(room) = room.filter(|room| u64::from(*room) < size) {
-            let message = format!(
-                "`{}` has {size} bytes, partition `{at}` has room for {room}",
-                content.name
-            );
-            return Err(OperationError::usage("image-too-large", message));
+    let is_on = session.identity().flash_encryption() == Some(true);
+    let mut images: Vec<(Arc<PreparedImage>, bool)> = Vec::new();
+    for (at, file, encrypt) in files {
+        let encrypt = encrypt == Encrypt::Yes || (encrypt == Encrypt::IfOn && is_on);
+        for image in prepared(session, at.as_deref(), file, call).await? {
+            if let Some((other, _)) = images.iter().find(|(other, _)| overlap(other, &image)) {
+                let message = format!("`{}` and `{}` overlap in flash", other.name(), image.name());
+                return Err(OperationError::usage("images-overlap", message).hint(
+                    "flash is erased by sectors of 4096 bytes: two images may not share one",
+                ));
+            }
+            images.push((image, encrypt));
         }
-        let image = reported(call, "preparing", None, content.prepare(offset)).await?;
-        if let Some(other) = images.iter().find(|other| overlap(other, &image)) {
-            let message = format!("`{}` and `{}` overlap in flash", other.name(), image.name());
-            return Err(OperationError::usage("images-overlap", message)
-                .hint("flash is erased by sectors of 4096 bytes: two images may not share one"));
-        }
-        images.push(image);
     }
     let mut view = WritesView { images: Vec::new() };
-    for image in &images {
-        let written = session.write(image, how, &Reported::to(call)).await?;
+    for (image, encrypt) in &images {
+        let progress = Reported::to(call);
+        let written = match encrypt {
+            true => {
+                session
+                    .write_encrypted(image, options.retries, &progress)
+                    .await?
+            }
+            false => session.write(image, options, &progress).await?,
+        };
         view.images.push(WrittenView {
             file: image.name().to_owned(),
             offset: image.offset(),
@@ -133,6 +220,37 @@ async fn write_prepared(
         });
     }
     Ok(view)
+}
+
+/// A file ready to be written: one image, or as many as a hex or UF2 file has stretches.
+async fn prepared(
+    session: &mut Session,
+    at: Option<&str>,
+    file: RawFile,
+    call: &Call,
+) -> Result<Vec<Arc<PreparedImage>>, OperationError> {
+    let (offset, room) = match at {
+        None => (None, None),
+        Some(at) => {
+            let (offset, room) = place(session, at).await?;
+            (Some(offset), room)
+        }
+    };
+    let (chip, flash) = (session.identity().chip, session.flash_size());
+    let mut images = Vec::new();
+    for content in file.for_chip(chip, flash, offset).await? {
+        let size = content.content.len() as u64;
+        if let Some(room) = room.filter(|room| u64::from(*room) < size) {
+            let message = format!(
+                "`{}` has {size} bytes, partition `{}` has room for {room}",
+                content.name,
+                at.unwrap_or_default()
+            );
+            return Err(OperationError::usage("image-too-large", message));
+        }
+        images.push(reported(call, "preparing", None, content.prepare()).await?);
+    }
+    Ok(images)
 }
 
 /// Whether two images need the same sector.
@@ -157,7 +275,9 @@ impl Operation for FlashFirmware {
         command: &["flash", "write"],
         title: "Write one image",
         summary: "Writes one image at an offset or into a partition, skips what is there already, and has the chip verify it by MD5. \
-                  An ELF is converted; an image for another chip is refused.",
+                  An ELF is converted for the chip and the size of its flash, hex, UF2 and flasher_args.json go where they say; \
+                  an image for another chip is refused. With `encrypt` the chip encrypts it on the way, which \
+                  nobody can verify but by starting it.",
         effect: Effect::Write,
         idempotent: true,
     };
@@ -169,9 +289,28 @@ impl Operation for FlashFirmware {
         parameters: WriteParameters,
         call: &Call,
     ) -> Result<WritesView, OperationError> {
-        let how = write_options(parameters.rewrite, parameters.no_verify);
-        let list = [(parameters.at, parameters.file)];
-        write_all(station, &parameters.attached, &list, &how, call).await
+        let mut list = List::default();
+        let is_list = parameters
+            .file
+            .extension()
+            .is_some_and(|ending| ending == "json");
+        if parameters.at.is_none() && is_list {
+            list.add_build(station, &parameters.file)?;
+        } else {
+            list.files.push(Wanted {
+                place: parameters.at,
+                file: parameters.file,
+                encrypt: Encrypt::No,
+            });
+        }
+        if parameters.encrypt {
+            list.files
+                .iter_mut()
+                .for_each(|file| file.encrypt = Encrypt::Yes);
+        }
+        let options = options(parameters.rewrite, parameters.no_verify);
+        let list = list.check()?;
+        write_all(station, &parameters.attached, list, &options, call).await
     }
 }
 
@@ -182,7 +321,7 @@ pub struct MultiParameters {
     #[command(flatten)]
     #[serde(flatten)]
     pub attached: Attached,
-    /// Images as PLACE=FILE: 0x0=bootloader.bin, factory=app.elf
+    /// Images as PLACE=FILE: 0x0=bootloader.bin, factory=app.elf; hex and UF2 files without a place
     #[arg(value_name = "PLACE=FILE")]
     #[serde(default)]
     pub images: Vec<String>,
@@ -201,50 +340,22 @@ pub struct MultiParameters {
 }
 
 impl MultiParameters {
-    /// Every image as place and file.
-    fn list(&self, station: &Station) -> Result<Vec<(String, PathBuf)>, OperationError> {
-        let mut list = Vec::new();
-        for image in &self.images {
-            let (place, file) = image.split_once('=').ok_or_else(|| {
-                OperationError::usage("image-invalid", format!("`{image}` is not PLACE=FILE"))
-                    .hint("write an offset or a partition, `=`, and the file: 0x10000=app.bin")
-            })?;
-            list.push((place.to_owned(), PathBuf::from(file)));
+    /// Every image with its place.
+    fn list(&self, station: &Station) -> Result<List, OperationError> {
+        let mut list = List::default();
+        for image in self.images.iter().take(MAX_IMAGES + 1) {
+            let (place, file) = named(image);
+            list.files.push(Wanted {
+                place,
+                file,
+                encrypt: Encrypt::No,
+            });
         }
         if let Some(arguments) = &self.flasher_args {
-            list.extend(flasher_args(&station.readable(arguments)?)?);
+            list.add_build(station, arguments)?;
         }
-        if list.is_empty() || list.len() > MAX_IMAGES {
-            let message = format!("give between 1 and {MAX_IMAGES} images, not {}", list.len());
-            return Err(OperationError::usage("images-count", message));
-        }
-        Ok(list)
+        list.check()
     }
-}
-
-/// The images that an ESP-IDF build lists, in the order of their offsets.
-fn flasher_args(path: &std::path::Path) -> Result<Vec<(String, PathBuf)>, OperationError> {
-    #[derive(Deserialize)]
-    struct FlasherArgs {
-        flash_files: std::collections::BTreeMap<String, PathBuf>,
-    }
-    let read = crate::station::read_bounded(path, 1 << 20)?;
-    let arguments: FlasherArgs = serde_json::from_slice(&read).map_err(|error| {
-        OperationError::usage(
-            "flasher-args-invalid",
-            format!("`{}`: {error}", path.display()),
-        )
-    })?;
-    let folder = path.parent().unwrap_or(std::path::Path::new("."));
-    let mut files = Vec::new();
-    for (offset, file) in arguments.flash_files {
-        files.push((bytes(&offset)?, offset, folder.join(file)));
-    }
-    files.sort_by_key(|(at, ..)| *at);
-    Ok(files
-        .into_iter()
-        .map(|(_, offset, file)| (offset, file))
-        .collect())
 }
 
 /// `esp_flash_multi`.
@@ -272,7 +383,7 @@ impl Operation for FlashMulti {
         call: &Call,
     ) -> Result<WritesView, OperationError> {
         let list = parameters.list(station)?;
-        let how = write_options(parameters.rewrite, parameters.no_verify);
-        write_all(station, &parameters.attached, &list, &how, call).await
+        let options = options(parameters.rewrite, parameters.no_verify);
+        write_all(station, &parameters.attached, list, &options, call).await
     }
 }

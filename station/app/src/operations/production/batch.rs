@@ -44,7 +44,7 @@ pub struct BatchParameters {
 }
 
 /// The order that parameters of `esp_batch_program` make.
-fn batch_order(parameters: BatchParameters) -> RunOrder {
+pub(crate) fn batch_order(parameters: BatchParameters) -> RunOrder {
     RunOrder {
         recipe: parameters.recipe,
         bays: parameters.bays,
@@ -67,6 +67,9 @@ pub struct StartedView {
     pub bays: Vec<String>,
     /// Whether it is a rehearsal: every board is virtual, and nothing is burned into a chip
     pub rehearsal: bool,
+    /// What is not wrong and yet worth a word
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// `esp_batch_program`.
@@ -106,6 +109,7 @@ impl Operation for BatchProgram {
             plan: run.plan.id().to_string(),
             bays: run.bays.iter().map(ToString::to_string).collect(),
             rehearsal: run.rehearsal,
+            warnings: run.warning.into_iter().collect(),
         })
     }
 }

@@ -6,10 +6,9 @@ mod events;
 mod seats;
 mod status;
 
+pub(crate) use batch::batch_order;
 pub use batch::{BatchParameters, BatchProgram, StartedView};
 pub use cancel::{CancelChoice, CancelParameters, CancelView, RunCancel};
 pub use events::{EventsParameters, EventsView, RunEvents};
 pub use seats::{BayClear, BayParameters, BayStart, BaysView};
-pub use status::{
-    BayProgress, ListParameters, ListView, RunList, RunParameters, RunStatus, StatusView,
-};
+pub use status::{BayProgress, ListView, RunList, RunParameters, RunStatus, StatusView};

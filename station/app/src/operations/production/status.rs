@@ -7,6 +7,7 @@ use station_line::event::{RunId, Tally};
 use station_line::journal::Reader;
 use station_line::quality::{self, Filter, RunRow};
 
+use super::super::latest::Latest;
 use crate::operation::{Call, Declaration, Effect, Operation, OperationError};
 use crate::station::Station;
 
@@ -118,20 +119,6 @@ fn unknown_run(id: RunId) -> OperationError {
         .hint("`run_list` shows the runs of this journal")
 }
 
-/// Parameters of `run_list`.
-#[derive(clap::Args, Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct ListParameters {
-    /// Most runs to return, the latest
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    #[serde(default = "fifty")]
-    #[schemars(range(min = 1, max = 10_000))]
-    pub limit: u32,
-}
-
-fn fifty() -> u32 {
-    50
-}
-
 /// Runs of the journal.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ListView {
@@ -156,24 +143,21 @@ impl Operation for RunList {
         effect: Effect::Read,
         idempotent: true,
     };
-    type Parameters = ListParameters;
+    type Parameters = Latest;
     type Output = ListView;
 
     async fn invoke(
         station: &Station,
-        parameters: ListParameters,
+        latest: Latest,
         _call: &Call,
     ) -> Result<ListView, OperationError> {
         station
             .read(move |reader| {
-                let limit = Some(usize::try_from(parameters.limit).unwrap_or(usize::MAX));
-                let rows = quality::runs(
-                    reader,
-                    &Filter {
-                        limit,
-                        ..Filter::default()
-                    },
-                )?;
+                let filter = Filter {
+                    limit: Some(latest.count()),
+                    ..Filter::default()
+                };
+                let rows = quality::runs(reader, &filter)?;
                 Ok(ListView {
                     runs: rows.rows,
                     more: rows.more,

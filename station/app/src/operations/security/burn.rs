@@ -12,6 +12,7 @@ use station_device::efuse::{BurnError, Burned, PulseVerdict};
 use station_device::session::{AfterSession, Session};
 use station_esp::efuse::plan::{BurnPlan, PulseRecord, Refusals, Snapshot, Wish};
 use station_esp::efuse::reconcile::{Verdict, reconcile};
+use station_esp::words::counted;
 use station_line::approval::{ApprovalId, Subject};
 use station_line::event::{EventKind, Mac};
 use station_line::journal::{BurnRow, Journal};
@@ -59,6 +60,18 @@ impl Bench {
                 Err(error) => error,
             }),
         }
+    }
+
+    /// Whether flash holds these bytes, as the chip reads it over the wire.
+    ///
+    /// # Errors
+    /// Those of the chip.
+    pub(super) async fn has(&mut self, offset: u32, bytes: &[u8]) -> Result<bool, OperationError> {
+        use md5::Digest as _;
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let found = self.session.md5(offset, length).await?;
+        let wanted: [u8; 16] = md5::Md5::digest(bytes).into();
+        Ok(wanted == found)
     }
 
     /// Lets the chip go, whatever came of it.
@@ -144,14 +157,13 @@ impl BurnView {
     /// In words, for people.
     pub(super) fn words(&self) -> String {
         let count = self.pulses.len();
-        let plural = if count == 1 { "" } else { "s" };
         let mut words = if count == 0 {
             format!(
                 "{}: everything is as it should be already; nothing was burned",
                 self.mac
             )
         } else {
-            format!("{}: {count} pulse{plural} burned", self.mac)
+            format!("{}: {} burned", self.mac, counted(count, "pulse"))
         };
         for pulse in &self.pulses {
             for does in &pulse.does {
@@ -181,12 +193,27 @@ impl Order<'_> {
     /// Settles what is open, refuses a unit in quarantine, and returns what may be on the chip already.
     ///
     /// # Errors
-    /// `unit-quarantined`, `burn-unclear`; those of the journal.
+    /// `unit-under-way`, `unit-quarantined`, `burn-unclear`; those of the journal.
     pub(super) async fn settle(
         &self,
         journal: &Journal,
         looked: &Looked,
     ) -> Result<Vec<PulseRecord>, OperationError> {
+        let mac = looked.mac.clone();
+        let bay = self
+            .station
+            .read(move |reader| Ok(reader.under_way(&mac)?))
+            .await?;
+        if let Some(bay) = bay {
+            // Another chip with the same MAC, or the same one by another way: its pulses are not this one's.
+            let message = format!("unit {} is in an attempt in bay `{bay}`", looked.mac);
+            let error = OperationError::new("unit-under-way", message)
+                .hint(
+                    "wait for the end of the attempt, or find out which of the two chips is a copy",
+                )
+                .exit(Exit::Refused);
+            return Err(record(journal, self.operation, error).await?);
+        }
         let mac = looked.mac.clone();
         if let Some(why) = self
             .station

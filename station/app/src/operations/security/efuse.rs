@@ -9,6 +9,7 @@ use station_esp::efuse::plan::{BurnPlan, Refusals, Snapshot};
 
 use super::super::attached::Attached;
 use super::burn::{Bench, BurnView, Order};
+use super::consent::{Accepted, Consent};
 use super::wish::{WishParameters, without_bytes};
 use crate::operation::{Call, Declaration, Effect, Exit, Operation, OperationError};
 use crate::station::Station;
@@ -270,6 +271,10 @@ pub struct PlanParameters {
     #[command(flatten)]
     #[serde(flatten)]
     pub wish: WishParameters,
+    /// What may happen
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub accepted: Accepted,
 }
 
 /// Why something would not be burned.
@@ -387,7 +392,7 @@ impl Operation for EfusePlan {
         let planned = async {
             let wish = parameters
                 .wish
-                .wish(station, &bench.looked.snapshot)
+                .wish(station, &bench.looked.snapshot, &parameters.accepted)
                 .await?;
             let earlier = bench.looked.earlier(station).await?;
             Ok(match bench.looked.plan(&wish, &earlier) {
@@ -419,10 +424,10 @@ pub struct BurnParameters {
     #[command(flatten)]
     #[serde(flatten)]
     pub wish: WishParameters,
-    /// Approval of exactly the plan that this makes; without one the plan is shown and refused
-    #[arg(long, value_name = "ID")]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approval: Option<String>,
+    /// What is answered for
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub consent: Consent,
 }
 
 /// `esp_efuse_burn`.
@@ -458,11 +463,12 @@ impl Operation for EfuseBurn {
             station,
             call,
             operation: Self::DECLARATION.name,
-            approval: parameters.approval.as_deref(),
+            approval: parameters.consent.approval.as_deref(),
         };
         let opened = order.open(&journal, &parameters.attached).await?;
         let snapshot = &opened.0.looked.snapshot;
-        let wish = parameters.wish.wish(station, snapshot).await;
+        let accepted = &parameters.consent.accepted;
+        let wish = parameters.wish.wish(station, snapshot, accepted).await;
         order
             .fulfil(&journal, opened, wish, &parameters.attached)
             .await

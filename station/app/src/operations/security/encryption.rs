@@ -11,16 +11,18 @@ use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use station_esp::Chip;
-use station_esp::efuse::plan::{FlashContent, KeyWish, Slot, Snapshot, Wish};
-use station_line::event::{EventKind, Mac};
+use station_esp::efuse::FieldName;
+use station_esp::efuse::plan::{ContentPlan, FlashContent, KeyWish, Slot, Snapshot, Wish};
+use station_line::event::Mac;
 use station_line::journal::Journal;
-use station_line::keys::{Custody, KeyKind, KeyName, KeyOrder, KeyOwner, KeySource};
-use station_line::wish::encryption_fuses;
+use station_line::keys::{Custody, Forgotten, KeyKind, KeyName, KeyOrder, KeyOwner, KeySource};
+use station_line::wish::{encryption_fuses, fuses_for_bootloader};
 
 use super::super::attached::Attached;
 use super::super::keys::{CustodyChoice, escrow, seal};
 use super::burn::{BurnView, Order};
-use super::wish::{content, dangers, secret_file};
+use super::consent::Consent;
+use super::wish::{content, secret_file};
 use crate::operation::{Call, Declaration, Effect, Operation, OperationError};
 use crate::station::Station;
 
@@ -65,7 +67,8 @@ pub struct EncryptionParameters {
     /// How far
     #[arg(long, value_enum)]
     pub mode: Mode,
-    /// How flash gets its ciphertext: written (it is there), bootloader (on the first boot)
+    /// How flash gets its ciphertext: written (it is there), bootloader (it encrypts the plain text that is there
+    /// on its first start, and then burns the count itself)
     #[arg(long, value_name = "HOW")]
     pub content: String,
     /// Which kind of key
@@ -88,14 +91,10 @@ pub struct EncryptionParameters {
     #[arg(long)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<String>,
-    /// A danger that is wanted
-    #[arg(long = "accept", value_name = "DANGER")]
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub accept: Vec<String>,
-    /// Approval of exactly the plan that this makes; without one the plan is shown and refused
-    #[arg(long, value_name = "ID")]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approval: Option<String>,
+    /// What is answered for
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub consent: Consent,
 }
 
 /// `esp_encryption_enable`.
@@ -123,7 +122,7 @@ impl Operation for EncryptionEnable {
         call: &Call,
     ) -> Result<BurnView, OperationError> {
         // What is text is read before anything is sealed or connected.
-        let accepted = dangers(&parameters.accept)?;
+        let accepted = parameters.consent.accepted.dangers()?;
         let content = content(Some(&parameters.content))?;
         let name = KeyName::parse(&parameters.key)?;
         let journal = station.journal().await?;
@@ -131,7 +130,7 @@ impl Operation for EncryptionEnable {
             station,
             call,
             operation: Self::DECLARATION.name,
-            approval: parameters.approval.as_deref(),
+            approval: parameters.consent.approval.as_deref(),
         };
         let (bench, earlier) = order.open(&journal, &parameters.attached).await?;
         let mac = bench.looked.mac.clone();
@@ -151,8 +150,14 @@ impl Operation for EncryptionEnable {
                 Err(error) => return Err(error),
             };
             let release = parameters.mode == Mode::Release;
+            let (snapshot, map) = (&bench.looked.snapshot, bench.looked.snapshot.map());
             let mut wish = Wish {
-                fields: encryption_fuses(bench.looked.snapshot.map(), release),
+                fields: match content {
+                    ContentPlan::ByBootloader => {
+                        fuses_for_bootloader(map, release, is_on(snapshot))
+                    }
+                    ContentPlan::Written | ContentPlan::Unknown => encryption_fuses(map, release),
+                },
                 keys: key,
                 ..Wish::default()
             };
@@ -160,6 +165,7 @@ impl Operation for EncryptionEnable {
             wish.content = FlashContent {
                 encrypted: content,
                 signed_by: Vec::new(),
+                digested: false,
             };
             let Some(gone) = gone else {
                 return order.plan(&journal, &bench.looked, &wish, &earlier).await;
@@ -173,6 +179,9 @@ impl Operation for EncryptionEnable {
         let mut view = order
             .finish(&journal, bench, planned, &parameters.attached)
             .await?;
+        if parameters.custody == CustodyChoice::Escrow {
+            view.warnings.extend(station.own_escrow());
+        }
         if parameters.custody == CustodyChoice::Forget {
             let gone = forget(station, &journal, &name, mac, call).await?;
             if !gone {
@@ -187,6 +196,12 @@ impl Operation for EncryptionEnable {
     fn words(view: &BurnView) -> String {
         view.words()
     }
+}
+
+/// Whether the fuses say that flash is ciphertext: an odd number of bits of the count.
+fn is_on(snapshot: &Snapshot) -> bool {
+    let count = snapshot.fuses.read(FieldName::FlashCryptCount);
+    count.is_some_and(|count| count.count_ones() % 2 == 1)
 }
 
 /// The unit's key, sealed before anything is planned with it.
@@ -234,22 +249,24 @@ async fn forget(
 ) -> Result<bool, OperationError> {
     const REASON: &str = "burned into its chip, which alone keeps it";
     let store = station.keys().await?;
-    let owner = KeyOwner::Unit(mac.clone());
+    let owner = KeyOwner::Unit(mac);
     match store.record(name, &owner)? {
         Some(record) if record.forgotten.is_none() && record.custody == Custody::Forget => {
-            let record = store.forget(name, &owner, REASON, Utc::now())?;
-            let forgotten = EventKind::KeyForgotten {
-                attempt: None,
-                key: record.name.to_string(),
-                mac: Some(mac),
-                fingerprint: record.fingerprint,
+            let end = Forgotten {
+                at: Utc::now(),
                 by: call.by.clone(),
                 reason: REASON.to_owned(),
             };
-            journal.note(Utc::now(), forgotten).await?;
+            store.forget(name, &owner, end)?;
+            store.say_unsaid(journal, Utc::now()).await?;
             Ok(true)
         }
-        Some(record) => Ok(record.forgotten.is_some()),
+        Some(record) if record.forgotten.is_some() => {
+            // A crash may have kept that from the record.
+            store.say_unsaid(journal, Utc::now()).await?;
+            Ok(true)
+        }
+        Some(_) => Ok(false),
         None => Ok(true),
     }
 }

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use station_esp::efuse::plan::{KeyWish, Slot, Snapshot};
 use station_esp::secret::Secret;
 use station_line::event::Mac;
-use station_line::keys::{KeyName, KeyOwner, KeyStore};
+use station_line::keys::{KeyName, KeyOwner, KeyStore, for_purpose};
 use station_line::wish::digest_key;
 
-use super::super::keys::{mac, not_own};
+use super::super::keys::mac;
 use super::public_keys::digest_of;
 use super::wish::secret_file;
 use crate::operation::OperationError;
@@ -75,7 +75,6 @@ pub(super) async fn stored(
     name: &KeyName,
     owner: &KeyOwner,
 ) -> Result<Secret, OperationError> {
-    not_own(name)?;
     if !station.has_keys() {
         return Err(unknown(name));
     }
@@ -140,6 +139,10 @@ pub(super) async fn key_wish(
             }
         }
     };
+    // One name on this chip may be another's alias; a purpose of two slots is none of the map.
+    let purpose = snapshot.map().purpose(&wanted.purpose);
+    let purpose = purpose.map_or(wanted.purpose.as_str(), |purpose| purpose.name);
+    let key = for_purpose(purpose, &key)?;
     Ok(KeyWish {
         slot: wanted.slot,
         purpose: wanted.purpose,

@@ -1,9 +1,10 @@
 //! Security of one chip and of images: fuses, policies, secure boot, flash encryption, signatures.
 //!
-//! Reading order: what is wished for (`wish`, `keys`, `public_keys`), the burn and
+//! Reading order: what is wished for (`wish`, `consent`, `keys`, `public_keys`), the burn and
 //! its record (`burn`, `record`), then the operations.
 
 mod burn;
+mod consent;
 mod efuse;
 mod encryption;
 mod keys;
@@ -15,6 +16,7 @@ mod signing;
 mod wish;
 
 pub use burn::{BurnView, PulseView};
+pub use consent::{Accepted, Consent};
 pub use efuse::{
     BlockView, BurnParameters, EfuseBurn, EfusePlan, EfuseRead, FieldView, PlanAnswer,
     PlanParameters, ReadParameters, ReadView, RefusalView,
@@ -27,6 +29,7 @@ pub use policy::{
 };
 pub(super) use public_keys::private_key;
 pub use secure_boot::{SecureBootEnable, SecureBootParameters};
+pub(super) use signing::well_placed;
 pub use signing::{
     DigestParameters, ImageSign, ImageVerifySignature, PublicKeyDigest, PublicKeyView,
     SignParameters, SignView, SignatureView, VerifyParameters, VerifyView,

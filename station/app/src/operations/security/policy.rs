@@ -12,7 +12,7 @@ use station_esp::efuse::policy::{self, Policy};
 use super::super::attached::Attached;
 use super::super::chip::ChipParameters;
 use super::burn::{Bench, BurnView, Order};
-use super::wish::dangers;
+use super::consent::Consent;
 use crate::operation::{Call, Declaration, Effect, Exit, Operation, OperationError};
 use crate::station::Station;
 
@@ -279,14 +279,10 @@ pub struct ConfigureParameters {
     /// The policy: development, production, or a TOML file
     #[arg(long)]
     pub policy: String,
-    /// A danger that is wanted, beside those the policy accepts
-    #[arg(long = "accept", value_name = "DANGER")]
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub accept: Vec<String>,
-    /// Approval of exactly the plan that this makes; without one the plan is shown and refused
-    #[arg(long, value_name = "ID")]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approval: Option<String>,
+    /// What is answered for, beside what the policy accepts
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub consent: Consent,
 }
 
 /// `esp_security_configure`.
@@ -313,13 +309,13 @@ impl Operation for SecurityConfigure {
         parameters: ConfigureParameters,
         call: &Call,
     ) -> Result<BurnView, OperationError> {
-        let accepted = dangers(&parameters.accept)?;
+        let accepted = parameters.consent.accepted.dangers()?;
         let journal = station.journal().await?;
         let order = Order {
             station,
             call,
             operation: Self::DECLARATION.name,
-            approval: parameters.approval.as_deref(),
+            approval: parameters.consent.approval.as_deref(),
         };
         let opened = order.open(&journal, &parameters.attached).await?;
         let snapshot = &opened.0.looked.snapshot;

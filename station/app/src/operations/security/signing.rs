@@ -7,12 +7,12 @@ use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use station_esp::image::Image;
 use station_esp::secure::signature::{self, PublicKey, SignatureError, Signer, v1};
-
 use station_line::keys::pkcs11::{PinSource, TokenKey, TokenSigner};
 
 use super::super::images::RawFile;
+use super::super::target::{FileView, Target, blocking};
 use super::keys::KeyOrigin;
 use super::public_keys::{private_key, public_key, refused};
 use crate::operation::{Call, Declaration, Effect, Exit, Face, Operation, OperationError};
@@ -80,11 +80,12 @@ impl Operation for PublicKeyDigest {
         parameters: DigestParameters,
         _call: &Call,
     ) -> Result<PublicKeyView, OperationError> {
-        let target = parameters
-            .out
-            .as_deref()
-            .map(|out| station.writable(out))
-            .transpose()?;
+        let target = parameters.out.as_ref();
+        let target = target.map(|out| Target::new(station, out)).transpose()?;
+        if let Some(target) = &target {
+            let sources = parameters.file.iter().chain(&parameters.key.key_file);
+            target.spare(station, sources)?;
+        }
         let key = match &parameters.file {
             Some(_) if !parameters.key.is_absent() => {
                 let message = "name a file or a key, not both";
@@ -97,18 +98,10 @@ impl Operation for PublicKeyDigest {
         };
         if let Some(target) = target {
             let digest = key.digest();
-            blocking(move || crate::station::write_whole(&target, &digest)).await?;
+            blocking(move || target.write(&digest)).await?;
         }
         Ok(PublicKeyView::of(&key))
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, OperationError> + Send + 'static,
-) -> Result<T, OperationError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| OperationError::new("internal", error.to_string()))?
 }
 
 /// Parameters of `esp_image_sign`.
@@ -199,25 +192,29 @@ impl Operation for ImageSign {
             let message = "secure boot version 1 has one signature";
             return Err(OperationError::usage("signature-version", message));
         }
-        let target = station.writable(&parameters.out)?;
+        let target = Target::new(station, &parameters.out)?;
+        target.spare(station, &parameters.key.key_file)?;
         let key = signer(station, &parameters, call).await?;
         let content = RawFile::read(station, &parameters.file).await?.into_bytes();
         let SignParameters {
             append, version1, ..
         } = parameters;
-        let (image, signatures) = blocking(move || {
+        blocking(move || {
             let (image, signatures) = signed(&content, key.as_ref(), append, version1)
                 .map_err(|error| refused(&error))?;
-            crate::station::write_whole(&target, &image)?;
-            Ok((image, signatures))
+            // What is no image, a partition table, is checked by nobody or by its owner.
+            if let Ok(parsed) = Image::parse(&content) {
+                well_placed(&image, &parsed, version1)?;
+            }
+            let FileView { file, size, sha256 } = target.write(&image)?;
+            Ok(SignView {
+                file,
+                size,
+                sha256,
+                signatures,
+            })
         })
-        .await?;
-        Ok(SignView {
-            file: parameters.out.display().to_string(),
-            size: image.len() as u64,
-            sha256: hex::encode(Sha256::digest(&image)),
-            signatures,
-        })
+        .await
     }
 }
 
@@ -249,6 +246,34 @@ async fn signer(
     };
     let signer = blocking(move || Ok(TokenSigner::open(&wanted)?)).await?;
     Ok(Box::new(signer))
+}
+
+/// Refuses a signature at the end of an image that the chip would not find.
+///
+/// # Errors
+/// `signature-misplaced`.
+pub(in crate::operations) fn well_placed(
+    signed: &[u8],
+    image: &Image,
+    version1: bool,
+) -> Result<(), OperationError> {
+    let length = match version1 {
+        true => v1::SIGNATURE_LENGTH,
+        false => signature::SECTOR,
+    };
+    let (lies, wanted) = (
+        signed.len().saturating_sub(length),
+        image.signature_offset(version1),
+    );
+    if lies == wanted {
+        return Ok(());
+    }
+    let message = format!(
+        "the signature would lie at {lies:#x}, and the chip looks for it at {wanted:#x}, right behind the image"
+    );
+    Err(OperationError::usage("signature-misplaced", message).hint(
+        "fill up less, and cut what lies behind the image: `station firmware optimize --out`",
+    ))
 }
 
 /// Signs, and checks what came of it.

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use station_esp::efuse::map::FuseMap;
 use station_esp::efuse::plan::{
-    BitWish, BlockWish, ContentPlan, Danger, FieldValue, FieldWish, FlashContent, FlashVoltage,
-    Slot, Snapshot, Wish,
+    BitWish, BlockWish, ContentPlan, FieldValue, FieldWish, FlashContent, FlashVoltage, Slot,
+    Snapshot, Wish,
 };
 use station_esp::secret::Secret;
 
+use super::consent::Accepted;
 use super::keys::{KeySlot, Want, key_wish};
 use super::public_keys::digest_of;
 use crate::operation::OperationError;
@@ -67,10 +68,6 @@ pub struct WishParameters {
     #[arg(long = "signed-by", value_name = "PEM")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signed_by: Vec<PathBuf>,
-    /// A danger that is wanted: usb-closed, download-closed, unprotected-key, encryption-without-content …
-    #[arg(long = "accept", value_name = "DANGER")]
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub accept: Vec<String>,
 }
 
 /// Parameters as the record keeps them: bytes written in the open are named by their number only, whatever
@@ -90,7 +87,7 @@ pub(super) fn without_bytes(mut parameters: Value) -> Value {
     parameters
 }
 
-fn refuse(text: &str, why: &str) -> OperationError {
+pub(super) fn refuse(text: &str, why: &str) -> OperationError {
     OperationError::usage("wish-invalid", format!("`{}`: {why}", shown(text)))
 }
 
@@ -202,12 +199,13 @@ impl WishParameters {
         &self,
         station: &Station,
         snapshot: &Snapshot,
+        accepted: &Accepted,
     ) -> Result<Wish, OperationError> {
         if self.is_empty() {
             return Err(OperationError::usage("wish-empty", "nothing to burn was named")
                 .hint("name a field (`--set NAME=1`), a key (`--key free:USER=file:k.bin`), a protection …"));
         }
-        let mut wish = self.simple()?;
+        let mut wish = self.simple(accepted)?;
         let map = snapshot.map();
         for text in &self.block {
             wish.blocks.push(block(station, map, text).await?);
@@ -227,7 +225,7 @@ impl WishParameters {
     }
 
     /// Everything that needs neither file nor chip.
-    fn simple(&self) -> Result<Wish, OperationError> {
+    fn simple(&self, accepted: &Accepted) -> Result<Wish, OperationError> {
         let custom_mac = match &self.custom_mac {
             None => None,
             Some(text) => Some(
@@ -260,8 +258,9 @@ impl WishParameters {
             content: FlashContent {
                 encrypted: content(self.content.as_deref())?,
                 signed_by: Vec::new(),
+                digested: false,
             },
-            accepted: dangers(&self.accept)?,
+            accepted: accepted.dangers()?,
             ..Wish::default()
         })
     }
@@ -275,17 +274,6 @@ pub(super) fn content(text: Option<&str>) -> Result<ContentPlan, OperationError>
         Some("bootloader") => Ok(ContentPlan::ByBootloader),
         Some(other) => Err(refuse(other, "content is `written` or `bootloader`")),
     }
-}
-
-/// Dangers by their names.
-pub(super) fn dangers(names: &[String]) -> Result<Vec<Danger>, OperationError> {
-    names
-        .iter()
-        .map(|name| {
-            name.parse()
-                .map_err(|_| refuse(name, "is no danger the station knows"))
-        })
-        .collect()
 }
 
 /// Digests of public keys in files.

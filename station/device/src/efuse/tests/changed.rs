@@ -8,7 +8,8 @@ use station_virtual::chip::ChipConfig;
 use station_virtual::fault::FuseFaults;
 
 use super::rig::{
-    Mischief, Recorder, all_done, burn, everything, field, fuses, harmless, plan, with_fuse_faults,
+    Mischief, Recorder, all_done, burn, everything, field, fuses, harmless, plan, sound,
+    with_fuse_faults,
 };
 use crate::FailureClass;
 use crate::efuse::BurnError;
@@ -236,14 +237,7 @@ async fn a_board_that_takes_the_place_of_another_between_two_pulses_is_not_burne
 #[tokio::test(start_paused = true)]
 async fn a_chip_that_was_reset_between_two_pulses_gets_its_timing_again() {
     for chip in [Chip::Esp32, Chip::Esp32S2, Chip::Esp32C3] {
-        let sound = Bay::new(board(chip));
-        burn(
-            &mut sound.session().await,
-            &everything(chip),
-            &mut Recorder::default(),
-        )
-        .await
-        .unwrap();
+        let sound = sound(chip, &everything(chip)).await;
         let strict = FuseFaults {
             needs_timing: true,
             ..FuseFaults::default()

@@ -5,7 +5,8 @@ use station_virtual::chip::ChipConfig;
 use station_virtual::fault::{ByteFaults, Faults, FuseBit, FuseFaults, WeakFuse};
 
 use super::rig::{
-    Recorder, both_loaders, burn, everything, field, fuses, harmless, key, look, with_fuse_faults,
+    Recorder, both_loaders, burn, everything, field, fuses, harmless, key, look, sound,
+    with_fuse_faults,
 };
 use crate::FailureClass;
 use crate::efuse::{BurnError, PulseVerdict};
@@ -48,14 +49,7 @@ async fn a_weak_fuse_is_burned_again_with_the_same_words() {
 async fn a_weak_bit_of_a_key_is_repaired_though_the_coding_hides_it() {
     for (chip, block) in [(Chip::Esp32S3, 4), (Chip::Esp32C2, 3), (Chip::Esp32P4, 4)] {
         // A bit that the key sets, and one of its check words.
-        let sound = Bay::new(board(chip));
-        burn(
-            &mut sound.session().await,
-            &key(chip),
-            &mut Recorder::default(),
-        )
-        .await
-        .unwrap();
+        let sound = sound(chip, &key(chip)).await;
         let bits = look(&sound, move |chip| chip.efuse().bits(block).to_vec()).await;
         let set = |from: usize, to: usize| {
             let mut bits = (from..to).filter(|bit| bits[bit / 32] >> (bit % 32) & 1 == 1);
@@ -102,7 +96,7 @@ async fn a_fuse_that_never_burns_fails_the_pulse_after_three_tries() {
             (error.code(), error.class()),
             ("burn-failed", FailureClass::Efuse)
         );
-        assert!(error.to_string().contains("1 bits are not set"), "{error}");
+        assert!(error.to_string().contains("1 bit is not set"), "{error}");
         assert_eq!(witness.told, ["intended 1", "finished 1 failed"], "{chip}");
         let result = &witness.results[0];
         assert_eq!((result.tries, &result.before), (3, &result.after), "{chip}");
@@ -114,14 +108,7 @@ async fn a_fuse_that_never_burns_fails_the_pulse_after_three_tries() {
 async fn a_coding_error_after_the_pulse_fails_it_though_the_data_read_right() {
     let chip = Chip::Esp32S3;
     // Stuck in the check words: the data are corrected by the coding.
-    let sound = Bay::new(board(chip));
-    burn(
-        &mut sound.session().await,
-        &key(chip),
-        &mut Recorder::default(),
-    )
-    .await
-    .unwrap();
+    let sound = sound(chip, &key(chip)).await;
     let bits = look(&sound, |chip| chip.efuse().bits(4).to_vec()).await;
     let bit = (256..352u16).find(|bit| bits[usize::from(bit / 32)] >> (bit % 32) & 1 == 1);
     let faults = FuseFaults {

@@ -5,7 +5,7 @@ use station_esp::efuse::reconcile::{Verdict, reconcile};
 use station_virtual::chip::ChipConfig;
 use station_virtual::fault::{Faults, PowerLoss, PulseMoment};
 
-use super::rig::{Recorder, burn, everything, fuses, plan};
+use super::rig::{Recorder, burn, everything, fuses, plan, sound};
 use crate::FailureClass;
 use crate::session::tests::rig::{Bay, board};
 
@@ -84,14 +84,7 @@ async fn after_a_power_cut_at_any_pulse_the_plan_is_brought_to_its_end() {
         Chip::Esp32C2,
         Chip::Esp32P4,
     ] {
-        let sound = Bay::new(board(chip));
-        burn(
-            &mut sound.session().await,
-            &everything(chip),
-            &mut Recorder::default(),
-        )
-        .await
-        .unwrap();
+        let sound = sound(chip, &everything(chip)).await;
         let wanted = fuses(&sound).await;
         for moment in [PulseMoment::Before, PulseMoment::Partly, PulseMoment::After] {
             for seed in 0..4 {

@@ -11,7 +11,7 @@ use station_virtual::fault::{Faults, FuseFaults};
 use station_virtual::{Control, ResetTo, VirtualChip};
 
 use crate::efuse::{BurnError, BurnWitness, Burned, PulseResult, PulseVerdict};
-use crate::session::tests::rig::{Bay, rom_only};
+use crate::session::tests::rig::{Bay, board, rom_only};
 use crate::session::{ConnectOptions, Session};
 
 /// Keeps in mind what it was told, and says no where it is told to.
@@ -195,6 +195,16 @@ pub(crate) async fn burn(
     let snapshot = session.fuse_snapshot().await?;
     let plan = plan(&snapshot, wish, &[]);
     session.burn(&plan, witness).await
+}
+
+/// A board without faults, on which a wish is burned.
+pub(super) async fn sound(chip: Chip, wish: &Wish) -> Bay {
+    let bay = Bay::new(board(chip));
+    let mut session = bay.session().await;
+    let burned = burn(&mut session, wish, &mut Recorder::default()).await;
+    burned.unwrap_or_else(|error| panic!("{chip}: {error}"));
+    drop(session);
+    bay
 }
 
 /// Whether all pulses were done at once.

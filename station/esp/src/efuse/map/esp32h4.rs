@@ -107,6 +107,9 @@ static FIELDS: [FuseField; 118] = fuses![
     SECURE_BOOT_SHA384_EN             = 0:100+1 wd 14;
     SECURE_BOOT_EN                    = 0:101+1 wd 15;
     SECURE_BOOT_AGGRESSIVE_REVOKE     = 0:102+1 wd 16;
+    // WR_DIS bit 1, as on the C5, P4 and S31: ESP-IDF's components/efuse/esp32h4/esp_efuse_table.csv,
+    // generated from the register sources (efuses.yaml 6c3ca4b9…, commit 102122904ade of 2026-07-23),
+    // and the table in its efuse documentation. espefuse 5.6 has 17.
     KM_DISABLE_DEPLOY_MODE            = 0:103+5 wd 1;
     KM_RND_SWITCH_CYCLE               = 0:108+2 wd 1;
     KM_DEPLOY_ONLY_ONCE               = 0:110+5 wd 1;

@@ -4,6 +4,7 @@
 //! interrupted pulse; nothing is burned into a block that nobody can read.
 
 use crate::efuse::map::FuseBlock;
+use crate::words::counted;
 
 use super::Danger;
 use super::bits::Bits;
@@ -152,7 +153,7 @@ impl Draft<'_> {
             let what = if error.failed {
                 "its coding reports more errors than it can correct".to_owned()
             } else {
-                format!("its coding reports {} errors", error.count)
+                format!("its coding reports {}", counted(error.count, "error"))
             };
             let hint = "the chip is damaged, or an earlier burn was interrupted";
             self.dare(Danger::CodingErrors, name, what, hint);

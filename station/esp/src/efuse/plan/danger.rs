@@ -22,11 +22,13 @@ pub enum Danger {
     CodingErrors,
     /// A chip of a revision whose flash cannot be written in secure download mode is put into it.
     FlashUnreachableInSecureDownload,
+    /// Secure boot version 1 is switched on in an ESP32 that has version 2.
+    SecureBootVersionOne,
 }
 
 impl Danger {
     /// Every danger.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::EncryptionWithoutContent,
         Self::SecureBootWithoutSignedContent,
         Self::UnprotectedKey,
@@ -34,6 +36,7 @@ impl Danger {
         Self::DownloadClosed,
         Self::CodingErrors,
         Self::FlashUnreachableInSecureDownload,
+        Self::SecureBootVersionOne,
     ];
 
     /// Its stable name, which is also the code of the refusal it would be.
@@ -47,6 +50,7 @@ impl Danger {
             Self::DownloadClosed => "download-closed",
             Self::CodingErrors => "coding-errors",
             Self::FlashUnreachableInSecureDownload => "flash-unreachable-in-secure-download",
+            Self::SecureBootVersionOne => "secure-boot-version-one",
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::efuse::map::FuseMap;
 use super::bits::Bits;
 use super::draft::Draft;
 use super::guards::{self, WR_DIS};
-use super::rules::{CRYPT_COUNT, DOWNLOAD, SECURE_BOOT};
+use super::rules::{CRYPT_COUNT, DOWNLOAD};
 use super::{BurnPlan, Pulse, PulseRecord, Refusals, Snapshot, Wish};
 
 impl BurnPlan {
@@ -76,8 +76,11 @@ fn impossible(map: &FuseMap, now: &Bits, end: &Bits, pulses: &[Pulse]) -> Vec<St
             lines.push("switching flash encryption off".to_owned());
         }
     }
-    if SECURE_BOOT.iter().any(|name| sets(name)) {
+    if sets("SECURE_BOOT_EN") || sets("ABS_DONE_1") {
         lines.push("starting a bootloader that none of the keys signed".to_owned());
+    }
+    if sets("ABS_DONE_0") {
+        lines.push("starting a bootloader without a digest made with its key".to_owned());
     }
     if guards::guard_set(map, &new, WR_DIS, 0) {
         lines.push("hiding further keys, because RD_DIS is closed".to_owned());

@@ -39,7 +39,7 @@ impl Draft<'_> {
     }
 
     /// Whether the plan makes true what was not.
-    fn turns(&self, is: impl Fn(&Self, &Bits) -> bool) -> bool {
+    pub(super) fn turns(&self, is: impl Fn(&Self, &Bits) -> bool) -> bool {
         !is(self, &self.now) && is(self, &self.end())
     }
 
@@ -63,7 +63,7 @@ impl Draft<'_> {
     }
 
     /// Whether a block holds something: bits, or it is hidden.
-    fn holds(&self, bits: &Bits, block: &FuseBlock) -> bool {
+    pub(super) fn holds(&self, bits: &Bits, block: &FuseBlock) -> bool {
         !bits.is_blank(block.number)
             || guards::hidden_words(self.map, &self.now, block).contains(&true)
     }
@@ -291,21 +291,10 @@ impl Draft<'_> {
     }
 
     fn check_secure_boot(&mut self) {
+        self.check_first_secure_boot();
         let end = self.end();
         let on = |draft: &Self, bits: &Bits| draft.set_in(bits, "SECURE_BOOT_EN");
-        let v1 = |draft: &Self, bits: &Bits| draft.set_in(bits, "ABS_DONE_0");
         let v2 = |draft: &Self, bits: &Bits| draft.set_in(bits, "ABS_DONE_1");
-        if self.turns(v1) {
-            let key = self
-                .map
-                .block(2)
-                .is_some_and(|block| self.holds(&end, block));
-            if !key {
-                let what = "BLOCK2 holds no key for secure boot v1";
-                let hint = "wish the key in the same plan, or burn it before";
-                self.refuse("secure-boot-without-digest", "ABS_DONE_0", what, hint);
-            }
-        }
         if self.turns(v2) && self.snapshot.revision < Revision::new(3, 0) {
             let what = format!("revision {} has no such ROM", self.snapshot.revision);
             let hint = "secure boot v2 needs revision 3.0 or later";

@@ -9,6 +9,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::chip::{Chip, MacAddress, Revision};
+use crate::words::counted;
 
 use super::token::sealed;
 use super::{BurnPlan, Danger, KeyUse, Pulse, PulseRecord, ReadBack, Snapshot, Token};
@@ -94,6 +95,7 @@ impl BurnPlan {
         for digest in &self.content.signed_by {
             hash.update(digest);
         }
+        hash.update([u8::from(self.content.digested)]);
         hash.finalize().into()
     }
 
@@ -208,8 +210,13 @@ impl BurnPlan {
         if view.pulses.is_empty() {
             writeln!(text, "Nothing is left to burn.")?;
         } else {
-            let count = view.pulses.len();
-            writeln!(text, "{count} pulses. What they burn cannot be undone.")?;
+            let pulses = counted(view.pulses.len(), "pulse");
+            let burn = if view.pulses.len() == 1 {
+                "it burns"
+            } else {
+                "they burn"
+            };
+            writeln!(text, "{pulses}. What {burn} cannot be undone.")?;
         }
         for pulse in &view.pulses {
             writeln!(

@@ -10,6 +10,7 @@ use crate::efuse::map::{FuseBlock, FuseMap};
 use crate::efuse::plan::{
     Bits, CRYPT_COUNT, DIGESTS, RD_DIS, Snapshot, WR_DIS, guard_set, hidden_words,
 };
+use crate::words::counted;
 
 /// The security of one chip.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -201,7 +202,10 @@ impl Inspection {
             } else {
                 Grade::Warning
             };
-            let what = format!("the coding of `{name}` reports {} errors", error.count);
+            let what = format!(
+                "the coding of `{name}` reports {}",
+                counted(error.count, "error")
+            );
             let why = "what it holds may not be what was burned";
             self.find(grade, "coding-errors", what, why, "take the unit out");
         }

@@ -6,11 +6,13 @@
 //! 2 P-256, 3 P-384) and point in at least 64 bytes; the signature; zeros; at 1196 the CRC-32 of what
 //! is before; 16 zeros.
 
+use rand_core::CryptoRng;
 use thiserror::Error;
 
 use super::algorithm::Algorithm;
 use super::error::SignatureError;
 use super::public_key::PublicKey;
+use super::signer::{Signer, checked_signature};
 
 /// Bytes of a block.
 pub const BLOCK_LENGTH: usize = 1216;
@@ -36,6 +38,22 @@ impl SignatureBlock {
             image_hash,
             signature,
         }
+    }
+
+    /// A block over content that is signed as it is, without the padding of images. The signature
+    /// is checked before it is used.
+    ///
+    /// # Errors
+    /// When the signer fails, or signs with another key.
+    pub fn sign(
+        content: &[u8],
+        signer: &dyn Signer,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Self, SignatureError> {
+        let public_key = signer.public_key().clone();
+        let hash = public_key.algorithm().hash(content);
+        let signature = checked_signature(signer, &hash, rng)?;
+        Ok(Self::new(public_key, hash, signature))
     }
 
     /// Reads one block.

@@ -23,6 +23,8 @@ use crate::secure::encryption::full_legacy_key;
 pub const SIGNATURE_LENGTH: usize = 68;
 /// Bytes of the IV of a bootloader digest.
 pub const IV_LENGTH: usize = 128;
+/// Bytes of an IV and its digest, as they lie at the start of flash.
+pub const DIGEST_LENGTH: usize = IV_LENGTH + 64;
 /// Where the bootloader lies; the digest is flashed at 0.
 pub const BOOTLOADER_OFFSET: usize = 0x1000;
 const VERSION: [u8; 4] = [0; 4];
@@ -136,6 +138,45 @@ pub fn digest_bootloader(
     whole.resize(BOOTLOADER_OFFSET, 0xFF);
     whole.extend(bootloader);
     Ok(whole)
+}
+
+/// An IV that follows from key and bootloader, so that an interrupted write is repeated with the same
+/// bytes and a later one can be compared. It is no secret: it lies in flash beside the digest.
+///
+#[must_use]
+pub fn steady_iv(key: &Secret, bootloader: &[u8]) -> [u8; IV_LENGTH] {
+    let seed = Sha512::new()
+        .chain_update(b"station secure boot v1 iv")
+        .chain_update(Sha512::digest(key.expose()))
+        .chain_update(Sha512::digest(digested(bootloader)))
+        .finalize();
+    let mut iv = [0; IV_LENGTH];
+    for (number, part) in (0_u8..).zip(iv.chunks_mut(64)) {
+        part.copy_from_slice(&Sha512::digest([&seed[..], &[number]].concat()));
+    }
+    iv
+}
+
+/// What lies at the start of flash for a bootloader, with an IV that follows from it.
+///
+/// # Errors
+/// As [`digest_bootloader`].
+pub fn steady_digest(key: &Secret, bootloader: &[u8]) -> Result<Vec<u8>, SignatureError> {
+    let mut whole = digest_bootloader(key, bootloader, &steady_iv(key, bootloader))?;
+    whole.truncate(DIGEST_LENGTH);
+    Ok(whole)
+}
+
+/// Whether a bootloader carries this public key, as one that verifies applications with it does.
+/// Whether its code uses the key nobody can see.
+///
+/// # Errors
+/// When the key is not on P-256.
+pub fn carries(bootloader: &[u8], key: &PublicKey) -> Result<bool, SignatureError> {
+    let bytes = public_key_bytes(key)?;
+    Ok(bootloader
+        .windows(bytes.len().max(1))
+        .any(|window| window == bytes))
 }
 
 /// The bootloader in whole rows: without the hash that tools append to whole rows, else padded.

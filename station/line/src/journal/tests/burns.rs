@@ -1,14 +1,18 @@
 //! Pulses in the record: what may follow what, what a crash leaves, and what is never burned twice.
 
 use proptest::prelude::*;
+use station_esp::secret::Secret;
 
-use super::story::{Place, Story, burned, intended, mac, noon, pulse, reconciled};
+use super::story::{
+    Place, Story, bay, burned, identified, intended, mac, noon, pulse, reconciled, started,
+};
 use crate::approval::{Approval, ApprovalId, Grant, Subject, UseApproval};
 use crate::event::{
     AttemptId, BurnVerdict, Event, EventKind, Mac, PlanId, PulseRecord, ReconcileVerdict,
 };
-use crate::journal::{BurnState, Draft, Journal, JournalError, rebuild};
+use crate::journal::{BurnState, Draft, Journal, JournalError, PlanRecord, rebuild};
 use crate::outcome::Outcome;
+use crate::release::{StationKey, TrustedKeys};
 
 const PLAN: &str = "1111111111111111111111111111111111111111111111111111111111111111";
 const OTHER: &str = "2222222222222222222222222222222222222222222222222222222222222222";
@@ -450,6 +454,7 @@ async fn a_pulse_that_names_an_approval_was_allowed_by_it() {
         subject: approval.subject.clone(),
         by: "agent".into(),
         operation: "efuse burn".into(),
+        trusted: TrustedKeys::default(),
     };
     let stranger = ApprovalId::parse(&"0".repeat(32)).unwrap();
     note(&journal, under(&stranger, PLAN)).await.unwrap_err();
@@ -488,9 +493,17 @@ async fn an_approval_of_a_plan_covers_one_run_of_it() {
         subject: Subject::Plan(PlanId::new(plan)),
         by: "anna".into(),
     };
+    let key = StationKey::from_secret(&Secret::new(vec![9; 32])).unwrap();
+    let trusted = TrustedKeys::new([key.public_hex()]);
     let mut approvals = Vec::new();
     for plan in [super::story::PLAN, OTHER] {
         let granted = journal.grant(grant(plan)).await.unwrap();
+        let record = PlanRecord {
+            id: PlanId::new(plan),
+            ..super::story::plan()
+        };
+        let released = journal.release(noon(), &record, &key, "anna").await;
+        released.unwrap();
         let wish = UseApproval {
             at: noon(),
             run: None,
@@ -499,6 +512,7 @@ async fn an_approval_of_a_plan_covers_one_run_of_it() {
             subject: granted.subject,
             by: "operator".into(),
             operation: "run".into(),
+            trusted: trusted.clone(),
         };
         journal.use_approval(wish).await.unwrap();
         approvals.push(granted.id);
@@ -613,4 +627,30 @@ async fn of_too_many_pulses_the_one_under_way_is_not_lost() {
     drop(journal);
     rebuild(place.path()).unwrap();
     place.verified_events();
+}
+
+#[tokio::test]
+async fn a_unit_that_went_to_another_bay_is_not_taken_for_what_is_in_its_old_one() {
+    let place = Place::new();
+    let journal = place.journal();
+    let mut story = Story::begin(&journal, 3).await;
+    let last = |number| place.reader().last_in(&bay(number)).unwrap();
+    // The third bay begins before the unit comes to it.
+    let early = journal.next_attempt();
+    story.tell(started(early, 3)).await.unwrap();
+    story.unit(1, &mac(1), Outcome::Error).await;
+    assert_eq!(last(1), Some((mac(1), false)));
+    let under_way = || place.reader().under_way(&mac(1)).unwrap();
+    assert_eq!(under_way(), None);
+    story.tell(identified(early, &mac(1))).await.unwrap();
+    assert_eq!((last(1), under_way()), (None, Some(bay(3))));
+    let aborted = Outcome::Aborted;
+    story.finish(early, 3, Some(&mac(1)), None, aborted).await;
+    // It is back, and then goes on elsewhere.
+    story.unit(1, &mac(1), Outcome::Error).await;
+    assert_eq!(last(1), Some((mac(1), false)));
+    story.unit(2, &mac(1), Outcome::Fail).await;
+    assert_eq!((last(1), last(2)), (None, Some((mac(1), false))));
+    story.unit(1, &mac(2), Outcome::Pass).await;
+    assert_eq!(last(1), Some((mac(2), true)));
 }

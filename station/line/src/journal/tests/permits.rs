@@ -42,6 +42,7 @@ fn wish(approval: Option<&ApprovalId>, at: DateTime<Utc>) -> UseApproval {
         subject: subject(),
         by: "agent".into(),
         operation: "efuse burn".into(),
+        trusted: TrustedKeys::default(),
     }
 }
 
@@ -273,6 +274,44 @@ async fn a_plan_runs_as_released_only_while_it_is() {
         .execute(sql, [])
         .unwrap();
     assert_eq!(code(&trusted), "release-forged");
+}
+
+#[tokio::test]
+async fn a_release_that_is_withdrawn_between_the_look_and_the_use_allows_nothing() {
+    let place = Place::new();
+    let journal = place.threaded();
+    let key = StationKey::from_secret(&Secret::new(vec![9; 32])).unwrap();
+    let trusted = TrustedKeys::new([key.public_hex()]);
+    let id = PlanId::new(PLAN);
+    let wish = |trusted: &TrustedKeys| UseApproval {
+        subject: Subject::Plan(id.clone()),
+        trusted: trusted.clone(),
+        ..wish(None, later(3))
+    };
+    let grant = Grant {
+        at: noon(),
+        subject: Subject::Plan(id.clone()),
+        by: "anna".into(),
+        valid: Duration::from_secs(3600),
+    };
+    let approval = journal.grant(grant).await.unwrap();
+    let early = journal.use_approval(wish(&trusted)).await.unwrap_err();
+    assert_recorded(&place, &early, "release-missing");
+    let released = journal.release(noon(), &plan(), &key, "anna").await;
+    released.unwrap();
+    let stranger = journal.use_approval(wish(&TrustedKeys::default())).await;
+    assert_recorded(&place, &stranger.unwrap_err(), "release-untrusted");
+    // Whoever is to begin has looked; then somebody withdraws.
+    journal.released(&id, &trusted).unwrap();
+    let withdrawn = journal.withdraw(later(2), &id, "bob", "wrong image").await;
+    withdrawn.unwrap();
+    let late = journal.use_approval(wish(&trusted)).await.unwrap_err();
+    assert_recorded(&place, &late, "release-withdrawn");
+    // The refusals have not used the approval up.
+    let released = journal.release(later(3), &plan(), &key, "anna").await;
+    released.unwrap();
+    let used = journal.use_approval(wish(&trusted)).await.unwrap();
+    assert_eq!(used, approval.id);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ fn list(csv: &str) -> Arc<SerialSource> {
     Arc::new(SerialSource::Csv {
         name: "list".into(),
         rows,
+        units: None,
     })
 }
 

@@ -27,7 +27,7 @@ fn a_crash_while_a_key_is_made_or_forgotten_leaves_a_key_or_none() {
     // The tombstone is there, the sealed key as well: forgetting goes on.
     let bytes = fs::read(&sealed).unwrap();
     store
-        .forget(&wish.name, &wish.owner, "custody", noon())
+        .forget(&wish.name, &wish.owner, end("custody", noon()))
         .unwrap();
     fs::write(&sealed, bytes).unwrap();
     assert_eq!(
@@ -35,7 +35,7 @@ fn a_crash_while_a_key_is_made_or_forgotten_leaves_a_key_or_none() {
         "key-forgotten"
     );
     store
-        .forget(&wish.name, &wish.owner, "custody", noon())
+        .forget(&wish.name, &wish.owner, end("custody", noon()))
         .unwrap();
     assert!(!sealed.exists());
     assert!(!place.file("units/7cdfa1000001/flash.age.new").exists());
@@ -123,7 +123,7 @@ fn what_lies_where_a_file_is_prepared_is_neither_followed_nor_kept() {
     let sealed = place.file("units/7cdfa1000001/flash.age");
     fs::remove_file(&sealed).unwrap();
     std::os::unix::fs::symlink(&victim, &sealed).unwrap();
-    let refused = store.forget(&wish.name, &wish.owner, "custody", noon());
+    let refused = store.forget(&wish.name, &wish.owner, end("custody", noon()));
     assert_eq!(refused.unwrap_err().code(), "key-store-format");
     assert_eq!(fs::read(&victim).unwrap(), b"mine");
     let record = place.file("units/7cdfa1000001/flash.json");

@@ -79,16 +79,16 @@ fn a_forgotten_key_is_gone_and_never_made_anew() {
     let store = place.store();
     let wish = order("flash", unit(1), KeyKind::XtsAes128);
     let code = |error: KeyError| error.code();
-    let never = store.forget(&wish.name, &wish.owner, "why", noon());
+    let never = store.forget(&wish.name, &wish.owner, end("why", noon()));
     assert_eq!(never.map_err(code).unwrap_err(), "key-unknown");
     let (_, secret) = store.obtain(&wish, noon()).unwrap();
     let record = store
-        .forget(&wish.name, &wish.owner, "custody", noon())
+        .forget(&wish.name, &wish.owner, end("custody", noon()))
         .unwrap();
     assert_eq!(record.forgotten.as_ref().unwrap().reason, "custody");
     let later = DateTime::<Utc>::MAX_UTC;
     let again = store
-        .forget(&wish.name, &wish.owner, "other", later)
+        .forget(&wish.name, &wish.owner, end("other", later))
         .unwrap();
     assert_eq!(again, record);
     assert!(
@@ -155,7 +155,7 @@ fn keys_sealed_before_a_recipient_joined_are_sealed_anew_on_demand() {
     let gone = order("gone", unit(1), KeyKind::Hmac);
     store.obtain(&gone, noon()).unwrap();
     store
-        .forget(&gone.name, &gone.owner, "custody", noon())
+        .forget(&gone.name, &gone.owner, end("custody", noon()))
         .unwrap();
     let offline = age::x25519::Identity::generate();
     fs::write(

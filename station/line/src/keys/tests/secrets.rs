@@ -15,6 +15,7 @@ use crate::journal::{BurnRow, Journal, OpenOptions};
 use crate::keys::{
     Custody, KeyError, KeyKind, KeyName, KeyOrder, KeyOwner, KeySource, KeyStore, KeyStoreOptions,
 };
+use crate::release::TrustedKeys;
 
 fn snapshot(mac: MacAddress) -> Snapshot {
     let (chip, revision) = (Chip::Esp32S3, Revision { major: 0, minor: 2 });
@@ -148,6 +149,7 @@ async fn approve(journal: &Journal, plan: &BurnPlan) {
         subject,
         by,
         operation,
+        trusted: TrustedKeys::default(),
     };
     journal.use_approval(wanted).await.unwrap();
 }

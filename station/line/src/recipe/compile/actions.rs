@@ -6,14 +6,12 @@ use toml::Spanned;
 
 use super::layout::Grain;
 use super::steps::Scope;
-use super::{Context, plain, policy, script, security};
-use crate::plan::{Action, Check, Encoding, Erase, Flash, Identify, Read, WriteBytes};
+use super::{Context, data, nvs, policy, read, script, secure_boot, security};
+use crate::plan::{Action, Check, Erase, Flash, Identify};
 use crate::recipe::diagnostic::{Code, Finding};
 use crate::recipe::syntax::{
-    At, CheckTable, DataTable, EncodingWord, EraseTable, FlashTable, IdentifyTable, ReadTable,
-    SerialStepTable, StepTable, UnchangedWord, VerifyWord,
+    CheckTable, EraseTable, FlashTable, IdentifyTable, StepTable, UnchangedWord, VerifyWord,
 };
-use crate::template::Template;
 
 /// Compiles the action of a step and says where it stands. `None` if something was reported.
 pub(super) fn compile(
@@ -39,14 +37,17 @@ pub(super) fn compile(
         )
     } else if let Some(table) = &step.data {
         at(
-            data(table.get_ref(), scope, context).map(Action::Data),
+            data::data(table, scope, context).map(Action::Data),
             table.span(),
         )
     } else if let Some(table) = &step.serial {
         at(
-            serial(table, scope, context).map(Action::Serial),
+            data::serial(table, scope, context).map(Action::Serial),
             table.span(),
         )
+    } else if let Some(table) = &step.nvs {
+        let compiled = nvs::compile(table, scope, context);
+        at(compiled.map(|nvs| Action::Nvs(Box::new(nvs))), table.span())
     } else if let Some(table) = &step.boot {
         at(
             Some(Action::Boot(script::boot(table.get_ref(), scope, context))),
@@ -68,7 +69,10 @@ pub(super) fn compile(
             table.span(),
         )
     } else if let Some(table) = &step.read {
-        at(read(table, scope, context).map(Action::Read), table.span())
+        at(
+            read::compile(table, scope, context).map(Action::Read),
+            table.span(),
+        )
     } else {
         irreversible(step, scope, context)
     }
@@ -90,7 +94,7 @@ fn irreversible(
         let encryption = security::flash_encryption(table, scope, context);
         (encryption.map(Action::FlashEncryption), table.span())
     } else if let Some(table) = &step.secure_boot {
-        let secure_boot = security::secure_boot(table, scope, context);
+        let secure_boot = secure_boot::compile(table, scope, context);
         (secure_boot.map(Action::SecureBoot), table.span())
     } else {
         return None;
@@ -189,8 +193,35 @@ pub(super) fn images(
             let message = format!("image `{}` is named twice", name.get_ref());
             context.error(Finding::new(Code::DuplicateName, name.span(), message));
         }
-        indices.extend(scope.layout.image(name, context));
+        indices.extend(scope.layout.parts(name, context));
     }
+    indices
+}
+
+/// Returns indices of what of the images is to be ciphertext: of builds that say it of their files,
+/// only those.
+pub(super) fn encrypted_images(
+    names: &[Spanned<String>],
+    scope: &Scope<'_>,
+    context: &mut Context,
+) -> Vec<usize> {
+    for name in names {
+        let mut unknown = Context::default();
+        let parts = scope.layout.parts(name, &mut unknown);
+        let plain = |index: &usize| scope.layout.wants_encryption(*index) == Some(false);
+        if !parts.is_empty() && parts.iter().all(plain) {
+            let message = format!(
+                "the build of `{}` wants none of its files encrypted",
+                name.get_ref()
+            );
+            context.error(
+                Finding::new(Code::Conflict, name.span(), message)
+                    .hint("build it with CONFIG_SECURE_FLASH_ENC_ENABLED"),
+            );
+        }
+    }
+    let mut indices = images(names, scope, context);
+    indices.retain(|index| scope.layout.wants_encryption(*index) != Some(false));
     indices
 }
 
@@ -217,118 +248,16 @@ fn flash(table: &FlashTable, scope: &Scope<'_>, context: &mut Context) -> Option
         }
         Some(_) | None => true,
     };
+    let images = match table.encrypt {
+        Some(_) => encrypted_images(names.get_ref(), scope, context),
+        None => images(names.get_ref(), scope, context),
+    };
     Some(Flash {
-        images: images(names.get_ref(), scope, context),
+        images,
         verify,
         skip_unchanged: table.unchanged != Some(UnchangedWord::Write),
+        encrypted: table.encrypt.is_some(),
     })
-}
-
-fn encoding(word: Option<EncodingWord>) -> Encoding {
-    match word {
-        Some(EncodingWord::Hex) => Encoding::Hex,
-        Some(EncodingWord::Text) | None => Encoding::Text,
-    }
-}
-
-fn data(table: &DataTable, scope: &Scope<'_>, context: &mut Context) -> Option<WriteBytes> {
-    let range = scope
-        .layout
-        .range(&table.at, &table.size, Grain::Sector, context);
-    let text = table.value.as_ref()?;
-    let value = scope.template(text, context)?;
-    let encoding = encoding(table.encoding);
-    check_hex(&value, encoding, text, context);
-    let write = WriteBytes {
-        range: range?,
-        encoding,
-        value,
-        clear: table.clear.unwrap_or(true),
-    };
-    check_room(&write, text.span(), scope, context);
-    Some(write)
-}
-
-fn serial(
-    table: &Spanned<SerialStepTable>,
-    scope: &Scope<'_>,
-    context: &mut Context,
-) -> Option<WriteBytes> {
-    let step = table.get_ref();
-    let range = scope
-        .layout
-        .range(&step.at, &step.size, Grain::Sector, context);
-    if scope.serials.is_none() {
-        context.error(
-            Finding::new(
-                Code::NoSerial,
-                table.span(),
-                "`serial` writes a serial number, and the recipe has none",
-            )
-            .hint("add a `[serial]` table"),
-        );
-        return None;
-    }
-    let default = || Spanned::new(table.span(), "{serial}".to_owned());
-    let text = step.value.clone().unwrap_or_else(default);
-    let value = scope.template(&text, context)?;
-    if !value.names().contains("serial") {
-        context.error(
-            Finding::new(
-                Code::BadTemplate,
-                text.span(),
-                "`value` does not use `{serial}`",
-            )
-            .hint("for other texts there is the action `data`"),
-        );
-    }
-    let write = WriteBytes {
-        range: range?,
-        encoding: Encoding::Text,
-        value,
-        clear: step.clear.unwrap_or(true),
-    };
-    check_room(&write, text.span(), scope, context);
-    Some(write)
-}
-
-/// Reports hex that is plainly none. With a name inside only the unit's value can tell.
-fn check_hex(value: &Template, encoding: Encoding, text: &Spanned<String>, context: &mut Context) {
-    if encoding == Encoding::Hex && value.names().is_empty() && hex::decode(value.as_str()).is_err()
-    {
-        context.error(
-            Finding::new(
-                Code::BadValue,
-                text.span(),
-                "`value` is not pairs of hex digits",
-            )
-            .hint("for text as it is, leave `encoding` out"),
-        );
-    }
-}
-
-/// Reports a text that may be longer than its room, as far as its length is known beforehand.
-fn check_room(write: &WriteBytes, span: Range<usize>, scope: &Scope<'_>, context: &mut Context) {
-    let source = scope.serials.and_then(|serials| serials.source.as_ref());
-    let longest = write.value.longest(|name| match name {
-        "mac" => Some(17),
-        "chip" => Some(16),
-        "serial" => source.map(crate::serial::SerialSource::longest),
-        _ => None,
-    });
-    let Some(longest) = longest else { return };
-    let bytes = match write.encoding {
-        Encoding::Text => longest,
-        Encoding::Hex => longest / 2,
-    };
-    if u64::try_from(bytes).unwrap_or(u64::MAX) > u64::from(write.range.size) {
-        let room = crate::recipe::quantity::size_text(u64::from(write.range.size));
-        let message = format!("the text can be {bytes} bytes long, and there is room for {room}");
-        context.error(Finding::new(Code::TooLarge, span.clone(), message));
-    }
-    if bytes == 0 {
-        context.error(Finding::new(Code::BadValue, span, "`value` is empty"));
-    }
 }
 
 fn check(table: &Spanned<CheckTable>, scope: &Scope<'_>, context: &mut Context) -> Option<Check> {
@@ -365,37 +294,4 @@ fn check(table: &Spanned<CheckTable>, scope: &Scope<'_>, context: &mut Context) 
             None => None,
         },
     })
-}
-
-fn read(table: &Spanned<ReadTable>, scope: &mut Scope<'_>, context: &mut Context) -> Option<Read> {
-    let read = table.get_ref();
-    let range = scope
-        .layout
-        .range(&read.at, &read.size, Grain::Byte, context);
-    let attach = read.attach.unwrap_or(false);
-    if read.equals.is_none() && read.measure.is_none() && !attach {
-        context.error(
-            Finding::new(
-                Code::MissingKey,
-                table.span(),
-                "`read` does nothing with what it reads",
-            )
-            .hint("add `equals`, `measure` or `attach = true`"),
-        );
-    }
-    let equals = template(&read.equals, scope, context);
-    if let Some(name) = &read.measure {
-        scope.add_measure(name, context);
-    }
-    Some(Read {
-        range: range?,
-        equals,
-        encoding: encoding(read.encoding),
-        measure: plain(&read.measure),
-        attach,
-    })
-}
-
-fn template(text: &At<String>, scope: &Scope<'_>, context: &mut Context) -> Option<Template> {
-    text.as_ref().and_then(|text| scope.template(text, context))
 }

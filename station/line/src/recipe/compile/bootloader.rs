@@ -1,7 +1,6 @@
 //! The bootloader that the station brings along, made right for a chip, a crystal and a flash size.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use station_esp::chip::Revision;
 use station_esp::image;
@@ -50,13 +49,9 @@ pub(super) fn bundled(
         context.error(Finding::new(Code::NoBootloader, span, message));
         return None;
     };
-    Some(Recognised {
-        kind: ImageKind::Bootloader,
-        bytes: Arc::from(bytes),
-        origin: format!(
-            "the station's bootloader for {} at {crystal} MHz",
-            chip.title()
-        ),
-        partitions: None,
-    })
+    let origin = format!(
+        "the station's bootloader for {} at {crystal} MHz",
+        chip.title()
+    );
+    Some(Recognised::new(ImageKind::Bootloader, bytes, origin))
 }

@@ -3,57 +3,78 @@
 //! Invariants: a file is read once, with a bound; what is recognised as an ESP image, an ELF or a
 //! table is checked as one; nothing is written that does not suit every chip it is for.
 
+mod content;
+
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use station_esp::chip::Chip;
-use station_esp::elf::{self, FlashSettings};
-use station_esp::image::Image;
-use station_esp::partition;
 use toml::Spanned;
+
+use self::content::{binary_kind, kind, of_kind};
 
 use super::Context;
 use super::bootloader;
+use super::build;
+use super::elf;
 use super::files::read_bounded;
 use super::header::{self, Header};
 use super::layout::{Partition, Table};
+use super::parts;
 use super::serials::file_finding;
 use crate::plan::ImageKind;
 use crate::recipe::diagnostic::{Code, Finding};
 use crate::recipe::syntax::{ImageTable, KindWord, Place, RecipeFile};
 
 /// Largest image file, in bytes.
-const MAX_IMAGE: u64 = 64 * 1024 * 1024;
+pub(super) const MAX_IMAGE: u64 = 64 * 1024 * 1024;
 
-/// First byte of an ESP image.
-const ESP_MAGIC: u8 = 0xE9;
-
-/// First bytes of a binary partition table.
-const TABLE_MAGIC: [u8; 2] = [0xAA, 0x50];
-
-/// First bytes of an ELF file.
-const ELF_MAGIC: [u8; 4] = *b"\x7fELF";
-
-/// An image before it has its place.
+/// An image, or a part of one, before it has its place.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) name: String,
+    /// The name in the recipe, which stands for all parts.
+    pub(super) whole: String,
     pub(super) name_span: Range<usize>,
     pub(super) at: Option<Spanned<Place>>,
     pub(super) origin: String,
     pub(super) kind: ImageKind,
     pub(super) chips: Vec<Chip>,
     pub(super) bytes: Arc<[u8]>,
+    /// Whether its build wants it encrypted; `None` if nobody says.
+    pub(super) encrypted: Option<bool>,
 }
 
 /// One entry of `[images]` and what holds for it.
 pub(super) struct Entry<'a> {
     pub(super) name: &'a Spanned<String>,
     pub(super) table: &'a ImageTable,
+    /// Where the table stands.
+    pub(super) span: Range<usize>,
     pub(super) chips: Vec<Chip>,
     pub(super) min_chip_revision: Option<u16>,
     pub(super) flash_size: Option<u64>,
+    /// Where it goes, as far as the recipe or the file says.
+    pub(super) at: Option<Place>,
+    /// What it is, if somebody says.
+    pub(super) said: Option<KindWord>,
+}
+
+impl Entry<'_> {
+    /// The same for one part at its own place.
+    pub(super) fn part(&self, offset: u32, said: Option<KindWord>) -> Self {
+        Self {
+            name: self.name,
+            table: self.table,
+            span: self.span.clone(),
+            chips: self.chips.clone(),
+            min_chip_revision: self.min_chip_revision,
+            flash_size: self.flash_size,
+            at: Some(Place::Offset(offset)),
+            said,
+        }
+    }
 }
 
 /// What a file turned out to be.
@@ -62,6 +83,23 @@ pub(super) struct Recognised {
     pub(super) bytes: Arc<[u8]>,
     pub(super) origin: String,
     pub(super) partitions: Option<Vec<Partition>>,
+    /// Where it goes, if its file says so.
+    pub(super) own_place: Option<Spanned<Place>>,
+    /// Whether its build wants it encrypted; `None` if nobody says.
+    pub(super) encrypted: Option<bool>,
+}
+
+impl Recognised {
+    pub(super) fn new(kind: ImageKind, bytes: impl Into<Arc<[u8]>>, origin: String) -> Self {
+        Self {
+            kind,
+            bytes: bytes.into(),
+            origin,
+            partitions: None,
+            own_place: None,
+            encrypted: None,
+        }
+    }
 }
 
 /// Reads all images; with them comes the partition table and where it stands.
@@ -78,14 +116,17 @@ pub(super) fn compile(
     // In the order written, so that "the second table" is the one an engineer takes for it.
     entries.sort_by_key(|(name, _)| name.span().start);
     for (name, image) in entries {
-        let image = image.get_ref();
+        let (span, image) = (image.span(), image.get_ref());
         let named = context.check_name("an image", name);
         let entry = Entry {
             name,
             table: image,
+            span,
             chips: chips(image, header, context),
             min_chip_revision: header.min_chip_revision,
             flash_size,
+            at: image.at.as_ref().map(|at| at.get_ref().clone()),
+            said: image.kind.as_ref().map(|kind| *kind.get_ref()),
         };
         let Some(found) = recognise(&entry, context) else {
             // A table that is wrong must not make every partition's name wrong on top.
@@ -94,37 +135,51 @@ pub(super) fn compile(
             }
             continue;
         };
-        if let Some(partitions) = found.partitions {
-            if matches!(table, Table::Absent) {
-                table = Table::Known(partitions);
-                table_span = name.span();
-            } else if matches!(table, Table::Known(_)) {
-                let message = format!("`{}` is a second partition table", name.get_ref());
-                context.error(Finding::new(Code::TwoTables, name.span(), message));
+        let several = found.len() > 1;
+        for mut part in found {
+            if let Some(partitions) = part.partitions.take() {
+                if matches!(table, Table::Absent) {
+                    table = Table::Known(partitions);
+                    table_span = name.span();
+                } else if matches!(table, Table::Known(_)) {
+                    let message = format!("`{}` is a second partition table", name.get_ref());
+                    context.error(Finding::new(Code::TwoTables, name.span(), message));
+                }
             }
-        }
-        if named {
-            drafts.push(Draft {
-                name: name.get_ref().clone(),
-                name_span: name.span(),
-                at: image.at.clone(),
-                origin: found.origin,
-                kind: found.kind,
-                chips: entry.chips,
-                bytes: found.bytes,
-            });
+            if named {
+                drafts.push(draft(&entry, part, several));
+            }
         }
     }
     (drafts, table, table_span)
 }
 
+fn draft(entry: &Entry<'_>, part: Recognised, several: bool) -> Draft {
+    let whole = entry.name.get_ref().clone();
+    let name = match part.own_place.as_ref().map(Spanned::get_ref) {
+        Some(Place::Offset(offset)) if several => format!("{whole}@{offset:#x}"),
+        Some(_) | None => whole.clone(),
+    };
+    Draft {
+        name,
+        whole,
+        name_span: entry.name.span(),
+        at: part.own_place.or_else(|| entry.table.at.clone()),
+        origin: part.origin,
+        kind: part.kind,
+        chips: entry.chips.clone(),
+        bytes: part.bytes,
+        encrypted: part.encrypted,
+    }
+}
+
 fn might_be_table(image: &ImageTable) -> bool {
     let kind = image.kind.as_ref().map(|kind| *kind.get_ref());
     kind == Some(KindWord::Table)
-        || image
-            .file
-            .as_ref()
-            .is_some_and(|file| extension(file.get_ref()) == "csv")
+        || image.file.as_ref().is_some_and(|file| {
+            let extension = extension(file.get_ref());
+            extension == "csv" || has_parts(&extension)
+        })
 }
 
 /// Chips an image is for, all of them the recipe's.
@@ -145,7 +200,72 @@ fn chips(image: &ImageTable, header: &Header, context: &mut Context) -> Vec<Chip
     named
 }
 
-fn recognise(entry: &Entry<'_>, context: &mut Context) -> Option<Recognised> {
+/// Whether files of this kind say themselves where their parts go.
+fn has_parts(extension: &str) -> bool {
+    matches!(extension, "json" | "hex" | "ihex" | "uf2")
+}
+
+fn recognise(entry: &Entry<'_>, context: &mut Context) -> Option<Vec<Recognised>> {
+    let image = entry.table;
+    if let Some(file) = &image.file
+        && image.bundled.is_none()
+        && has_parts(&extension(file.get_ref()))
+    {
+        return with_own_places(entry, file, context);
+    }
+    let found = alone(entry, context);
+    if image.at.is_none() {
+        let message = format!("image `{}` has no `at`", entry.name.get_ref());
+        context.error(
+            Finding::new(Code::MissingKey, entry.span.clone(), message)
+                .hint("say where it goes: an offset or a partition, as in `at = \"factory\"`"),
+        );
+        return None;
+    }
+    found.map(|found| vec![found])
+}
+
+/// A file that says itself where its parts go.
+fn with_own_places(
+    entry: &Entry<'_>,
+    file: &Spanned<String>,
+    context: &mut Context,
+) -> Option<Vec<Recognised>> {
+    elf::refuse_options(entry, context);
+    let shown = file.get_ref();
+    let mut refused = false;
+    let mut refuse = |span: Range<usize>, message: String, hint: &str| {
+        context.error(Finding::new(Code::Conflict, span, message).hint(hint));
+        refused = true;
+    };
+    if let Some(at) = &entry.table.at {
+        let message = format!("`{shown}` says itself where its parts go");
+        refuse(at.span(), message, "leave `at` out");
+    }
+    if let Some(crystal) = &entry.table.crystal {
+        let message = "`crystal` is for bundled bootloaders only".to_owned();
+        refuse(crystal.span(), message, "leave it out");
+    }
+    let build = extension(shown) == "json";
+    if let Some(kind) = &entry.table.kind
+        && (build || *kind.get_ref() != KindWord::Raw)
+    {
+        let message = format!("`{shown}` has parts, each of its own kind");
+        let hint = "leave `kind` out; `\"raw\"` takes every part of a hex or UF2 file as it is";
+        refuse(kind.span(), message, hint);
+    }
+    if refused {
+        return None;
+    }
+    if build {
+        build::read(entry, file, context)
+    } else {
+        parts::read(entry, file, context)
+    }
+}
+
+/// A file, or what the station brings along, that goes to one place.
+fn alone(entry: &Entry<'_>, context: &mut Context) -> Option<Recognised> {
     let image = entry.table;
     match (&image.file, &image.bundled) {
         (Some(file), None) => {
@@ -155,7 +275,10 @@ fn recognise(entry: &Entry<'_>, context: &mut Context) -> Option<Recognised> {
             }
             from_file(entry, file, context)
         }
-        (None, Some(word)) => bootloader::bundled(entry, word.span(), context),
+        (None, Some(word)) => {
+            elf::refuse_options(entry, context);
+            bootloader::bundled(entry, word.span(), context)
+        }
         (Some(_), Some(word)) => {
             let message = "`file` and `bundled` exclude each other";
             context.error(Finding::new(Code::Conflict, word.span(), message));
@@ -212,7 +335,17 @@ fn from_file(
     file: &Spanned<String>,
     context: &mut Context,
 ) -> Option<Recognised> {
-    let bytes = match read_bounded(&context.folder.join(file.get_ref()), MAX_IMAGE) {
+    let bytes = read(file, &context.folder.join(file.get_ref()), context)?;
+    let kind = kind(entry, file, &bytes, context)?;
+    if !kind.is_elf() {
+        elf::refuse_options(entry, context);
+    }
+    of_kind(entry, file, kind, &bytes, context)
+}
+
+/// Reads a file that an image is made of; `None` if something was reported.
+pub(super) fn read(file: &Spanned<String>, path: &Path, context: &mut Context) -> Option<Vec<u8>> {
+    let bytes = match read_bounded(path, MAX_IMAGE) {
         Ok(bytes) => bytes,
         Err(error) => {
             context.error(file_finding(file, &error));
@@ -224,134 +357,17 @@ fn from_file(
         context.error(Finding::new(Code::FileEmpty, file.span(), message));
         return None;
     }
-    let kind = kind(entry, file, &bytes, context)?;
-    let origin = file.get_ref().clone();
-    let esp = |kind| Recognised {
-        kind,
-        bytes: Arc::from(bytes.as_slice()),
-        origin: origin.clone(),
-        partitions: None,
-    };
-    match kind {
-        FileKind::Raw => Some(esp(ImageKind::Raw)),
-        FileKind::App => {
-            check_esp(entry, file, &bytes, true, context).then(|| esp(ImageKind::Application))
-        }
-        FileKind::Bootloader => {
-            check_esp(entry, file, &bytes, false, context).then(|| esp(ImageKind::Bootloader))
-        }
-        FileKind::Elf => {
-            let bytes = convert(entry, file, &bytes, context)?;
-            Some(Recognised {
-                kind: ImageKind::Application,
-                bytes,
-                origin,
-                partitions: None,
-            })
-        }
-        FileKind::CsvTable | FileKind::BinaryTable => {
-            let parsed = table(entry, file, kind, &bytes, context)?;
-            Some(Recognised {
-                kind: ImageKind::PartitionTable,
-                bytes: Arc::from(parsed.to_binary()),
-                origin,
-                partitions: Some(parsed.entries().iter().map(known).collect()),
-            })
-        }
-    }
+    Some(bytes)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FileKind {
-    Raw,
-    App,
-    Bootloader,
-    Elf,
-    CsvTable,
-    BinaryTable,
-}
-
-/// Tells what a file is from what the recipe says, its name and its first bytes.
-fn kind(
+/// A part whose place is known, as bytes for flash. `file` is what errors call it.
+pub(super) fn part(
     entry: &Entry<'_>,
     file: &Spanned<String>,
     bytes: &[u8],
     context: &mut Context,
-) -> Option<FileKind> {
-    let extension = extension(file.get_ref());
-    let esp = bytes.first() == Some(&ESP_MAGIC);
-    let at_bootloader = match entry.table.at.as_ref().map(Spanned::get_ref) {
-        Some(Place::Offset(offset)) => entry
-            .chips
-            .iter()
-            .any(|chip| chip.spec().bootloader_offset == *offset),
-        Some(Place::Partition(_)) | None => false,
-    };
-    let said = entry.table.kind.as_ref().map(|kind| *kind.get_ref());
-    match said {
-        Some(KindWord::Raw) => return Some(FileKind::Raw),
-        Some(KindWord::Bootloader) => return Some(FileKind::Bootloader),
-        Some(KindWord::Table) if extension == "csv" => return Some(FileKind::CsvTable),
-        Some(KindWord::Table) => return Some(FileKind::BinaryTable),
-        Some(KindWord::App) if bytes.starts_with(&ELF_MAGIC) => return Some(FileKind::Elf),
-        Some(KindWord::App) => return Some(FileKind::App),
-        None => {}
-    }
-    match extension.as_str() {
-        "csv" => Some(FileKind::CsvTable),
-        // Also without the magic: then the conversion says what is wrong with it.
-        "elf" => Some(FileKind::Elf),
-        _ if bytes.starts_with(&ELF_MAGIC) => Some(FileKind::Elf),
-        "bin" if esp && at_bootloader => Some(FileKind::Bootloader),
-        "bin" if esp => Some(FileKind::App),
-        "bin" if bytes.starts_with(&TABLE_MAGIC) => Some(FileKind::BinaryTable),
-        "bin" => Some(FileKind::Raw),
-        _ => {
-            let message = format!("it cannot be told what `{}` is", file.get_ref());
-            context.error(
-                Finding::new(Code::FileKind, file.span(), message)
-                    .hint("say it: `kind = \"raw\"`, `\"app\"`, `\"bootloader\"` or `\"table\"`"),
-            );
-            None
-        }
-    }
-}
-
-/// Checks an ESP image as the ROM and the bootloader would, and that it is for the right chips.
-fn check_esp(
-    entry: &Entry<'_>,
-    file: &Spanned<String>,
-    bytes: &[u8],
-    application: bool,
-    context: &mut Context,
-) -> bool {
-    let parsed = Image::parse(bytes).and_then(|image| match application {
-        true => image.check_application().map(|()| image),
-        false => Ok(image),
-    });
-    let image = match parsed {
-        Ok(image) => image,
-        Err(error) => {
-            let message = format!("`{}` is no good image: {error}", file.get_ref());
-            context.error(
-                Finding::new(Code::BadImage, file.span(), message)
-                    .hint("build it again, or write `kind = \"raw\"` if it is none"),
-            );
-            return false;
-        }
-    };
-    let mut good = true;
-    for chip in entry.chips.iter().filter(|chip| **chip != image.chip) {
-        let made_for = image.chip.title();
-        let message = format!(
-            "`{}` is made for {made_for}, not for {}",
-            file.get_ref(),
-            chip.title()
-        );
-        context.error(Finding::new(Code::WrongChip, file.span(), message));
-        good = false;
-    }
-    good
+) -> Option<Recognised> {
+    of_kind(entry, file, binary_kind(entry, bytes), bytes, context)
 }
 
 /// The flash size, which an image's header states; `None` if no step declares it, which is
@@ -373,62 +389,4 @@ pub(super) fn flash_size(
         );
     }
     size
-}
-
-fn convert(
-    entry: &Entry<'_>,
-    file: &Spanned<String>,
-    bytes: &[u8],
-    context: &mut Context,
-) -> Option<Arc<[u8]>> {
-    let chip = only_chip(entry, "an ELF file", file.span(), context)?;
-    let size = flash_size(entry, file.span(), context)?;
-    match elf::to_flash_image(bytes, chip, &FlashSettings::usual(chip, size)) {
-        Ok(image) => Some(Arc::from(image)),
-        Err(error) => {
-            let message = format!("`{}` cannot be converted: {error}", file.get_ref());
-            context.error(
-                Finding::new(Code::BadElf, file.span(), message)
-                    .hint(format!("it must be an application for {}", chip.title())),
-            );
-            None
-        }
-    }
-}
-
-fn table(
-    entry: &Entry<'_>,
-    file: &Spanned<String>,
-    kind: FileKind,
-    bytes: &[u8],
-    context: &mut Context,
-) -> Option<partition::Table> {
-    let offset = match entry.table.at.as_ref().map(Spanned::get_ref) {
-        Some(Place::Offset(offset)) => *offset,
-        Some(Place::Partition(_)) | None => partition::DEFAULT_TABLE_OFFSET,
-    };
-    let parsed = if kind == FileKind::CsvTable {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => partition::Table::parse_csv_at(text, offset).map_err(|e| e.to_string()),
-            Err(_) => Err("it is not UTF-8".to_owned()),
-        }
-    } else {
-        partition::Table::parse_binary(bytes).map_err(|error| error.to_string())
-    };
-    parsed
-        .map_err(|reason| {
-            let message = format!("`{}` is no good partition table: {reason}", file.get_ref());
-            context.error(Finding::new(Code::BadTable, file.span(), message));
-        })
-        .ok()
-}
-
-fn known(entry: &partition::Entry) -> Partition {
-    Partition {
-        name: entry.name.clone(),
-        offset: entry.offset,
-        size: entry.size,
-        application: entry.kind == partition::Kind::App,
-        encrypted: entry.encrypted || entry.kind == partition::Kind::App,
-    }
 }

@@ -17,7 +17,7 @@ use super::files::read_bounded;
 use super::security::UnitKeys;
 use super::serials::{Serials, file_finding};
 use super::steps::Scope;
-use crate::keys::{Custody, KeyKind, KeyName};
+use crate::keys::{Custody, KeyKind, KeyName, curve_key, is_pem};
 use crate::plan::{PlanKey, PlanKeySource};
 use crate::recipe::diagnostic::{Code, Finding};
 use crate::recipe::syntax::{At, CustodyWord, KeySourceTable, RecipeFile, SourceWord};
@@ -33,6 +33,8 @@ pub(super) struct Use<'a> {
     pub(super) source: &'a At<SourceWord>,
     pub(super) custody: Option<CustodyWord>,
     pub(super) kind: KeyKind,
+    /// Purpose it is burned with.
+    pub(super) purpose: &'a str,
     /// Whether it is a secret; a digest of a public key is none, and cannot be made up.
     pub(super) secret: bool,
 }
@@ -43,6 +45,9 @@ pub(super) fn kind_of(purpose: &str) -> KeyKind {
         "XTS_AES_256_KEY" => KeyKind::XtsAes256,
         "XTS_AES_128_KEY" => KeyKind::XtsAes128,
         "XTS_AES_128_KEY_DERIVED_FROM_128_EFUSE_BITS" | "SECURE_BOOT_DIGEST" => KeyKind::Raw(16),
+        "ECDSA_KEY" | "ECDSA_KEY_P256" => KeyKind::EcdsaP256,
+        "ECDSA_KEY_P192" => KeyKind::EcdsaP192,
+        "ECDSA_KEY_P384" => KeyKind::EcdsaP384,
         hmac if hmac.starts_with("HMAC_") => KeyKind::Hmac,
         _ => KeyKind::Raw(32),
     }
@@ -73,6 +78,7 @@ pub(super) fn compile(
 ) -> Option<PlanKey> {
     let source = wanted.source.as_ref()?;
     let mut shared = None;
+    let mut kind = wanted.kind;
     let from = match source.get_ref() {
         SourceWord::Generate if wanted.secret => PlanKeySource::Generate,
         SourceWord::Generate => {
@@ -84,7 +90,9 @@ pub(super) fn compile(
             return None;
         }
         SourceWord::Table(table) => {
-            given(table, wanted, source.span(), &mut shared, scope, context)?
+            let found = given(table, wanted, source.span(), &mut shared, scope, context)?;
+            kind = found.1;
+            found.0
         }
     };
     let name = match (&shared, wanted.name) {
@@ -113,7 +121,7 @@ pub(super) fn compile(
     };
     Some(PlanKey {
         name,
-        kind: wanted.kind,
+        kind,
         slot,
         source: from,
         custody,
@@ -138,7 +146,7 @@ fn key_name(name: &Spanned<String>, context: &mut Context) -> Option<KeyName> {
     }
 }
 
-/// A key that somebody else made.
+/// A key that somebody else made, and its kind.
 fn given<'a>(
     table: &'a KeySourceTable,
     wanted: &Use<'_>,
@@ -146,17 +154,17 @@ fn given<'a>(
     shared: &mut Option<&'a Spanned<String>>,
     scope: &Scope<'_>,
     context: &mut Context,
-) -> Option<PlanKeySource> {
+) -> Option<(PlanKeySource, KeyKind)> {
     match (&table.file, &table.csv, &table.shared) {
         (Some(file), None, None) => {
-            let key = from_file(file, wanted.kind, context)?;
+            let (key, kind) = from_file(file, wanted, context)?;
             let origin = file.get_ref().clone();
-            Some(PlanKeySource::File { origin, key })
+            Some((PlanKeySource::File { origin, key }, kind))
         }
-        (None, Some(column), None) => from_list(column, wanted.kind, scope, context),
+        (None, Some(column), None) => from_list(column, wanted, scope, context),
         (None, None, Some(name)) => {
             *shared = Some(name);
-            Some(PlanKeySource::Shared)
+            Some((PlanKeySource::Shared, wanted.kind))
         }
         (None, None, None) => {
             context.error(
@@ -173,7 +181,11 @@ fn given<'a>(
     }
 }
 
-fn from_file(file: &Spanned<String>, kind: KeyKind, context: &mut Context) -> Option<Secret> {
+fn from_file(
+    file: &Spanned<String>,
+    wanted: &Use<'_>,
+    context: &mut Context,
+) -> Option<(Secret, KeyKind)> {
     let bytes = match read_bounded(&context.folder.join(file.get_ref()), MAX_KEY) {
         Ok(bytes) => Secret::new(bytes),
         Err(error) => {
@@ -181,34 +193,48 @@ fn from_file(file: &Spanned<String>, kind: KeyKind, context: &mut Context) -> Op
             return None;
         }
     };
-    check_length(&bytes, kind, file, context).then_some(bytes)
+    read_key(&bytes, wanted, file, context)
 }
 
-fn check_length(
+/// A given key as it is burned, and its kind. `None` if it is no such key, which is reported.
+fn read_key(
     key: &Secret,
-    kind: KeyKind,
+    wanted: &Use<'_>,
     origin: &Spanned<String>,
     context: &mut Context,
-) -> bool {
-    let fits = length(kind).is_none_or(|wanted| key.len() == wanted);
-    if !fits {
-        let message = format!(
-            "`{}` has a key of {} bytes, and {} are needed",
-            origin.get_ref(),
-            key.len(),
-            length(kind).unwrap_or_default()
-        );
-        context.error(Finding::new(Code::BadKey, origin.span(), message));
+) -> Option<(Secret, KeyKind)> {
+    match curve_key(wanted.purpose, key) {
+        Ok(Some((kind, number))) => return Some((number, kind)),
+        Ok(None) => {}
+        Err(error) => {
+            let message = format!("`{}` has no such key: {error}", origin.get_ref());
+            context.error(
+                Finding::new(Code::BadKey, origin.span(), message)
+                    .hint("the private key as PEM (SEC1 or PKCS#8), or its number alone"),
+            );
+            return None;
+        }
     }
-    fits
+    match length(wanted.kind) {
+        Some(needed) if key.len() != needed => {
+            let message = format!(
+                "`{}` has a key of {} bytes, and {needed} are needed",
+                origin.get_ref(),
+                key.len(),
+            );
+            context.error(Finding::new(Code::BadKey, origin.span(), message));
+            None
+        }
+        Some(_) | None => Some((key.clone(), wanted.kind)),
+    }
 }
 
 fn from_list(
     column: &Spanned<String>,
-    kind: KeyKind,
+    wanted: &Use<'_>,
     scope: &Scope<'_>,
     context: &mut Context,
-) -> Option<PlanKeySource> {
+) -> Option<(PlanKeySource, KeyKind)> {
     let Some(serials) = scope.serials.filter(|serials| serials.is_list) else {
         let message = "`csv` needs a serial list, and the recipe has none";
         context.error(
@@ -222,7 +248,7 @@ fn from_list(
         serials.source.as_ref()?;
         if serials.bad_keys.contains(column.get_ref()) {
             let message = format!(
-                "column `{}` has something that is not pairs of hex digits",
+                "column `{}` has something that is neither pairs of hex digits nor PEM",
                 column.get_ref()
             );
             context.error(Finding::new(Code::BadKey, column.span(), message));
@@ -234,23 +260,28 @@ fn from_list(
         context.error(finding.suggest(closest(column.get_ref(), columns)));
         return None;
     };
-    let whole = keys
-        .values()
-        .find(|key| length(kind).is_some_and(|wanted| key.len() != wanted));
-    if let Some(wrong) = whole {
-        check_length(wrong, kind, column, context);
-        return None;
+    let mut kind = None;
+    let mut read = BTreeMap::new();
+    for (serial, key) in keys.iter() {
+        let (key, its) = read_key(key, wanted, column, context)?;
+        if *kind.get_or_insert(its) != its {
+            let message = format!("column `{}` has keys on two curves", column.get_ref());
+            context.error(Finding::new(Code::BadKey, column.span(), message));
+            return None;
+        }
+        read.insert(serial.clone(), key);
     }
     let mut seen = std::collections::BTreeSet::new();
-    if !keys.values().all(|key| seen.insert(key.fingerprint())) {
+    if !read.values().all(|key| seen.insert(key.fingerprint())) {
         let message = format!("column `{}` has the same key twice", column.get_ref());
         context.error(Finding::new(Code::BadKey, column.span(), message));
         return None;
     }
-    Some(PlanKeySource::Csv {
+    let source = PlanKeySource::Csv {
         column: column.get_ref().clone(),
-        keys: Arc::clone(keys),
-    })
+        keys: Arc::new(read),
+    };
+    Some((source, kind.unwrap_or(wanted.kind)))
 }
 
 /// Columns of the serial list that some step takes keys from.
@@ -266,7 +297,12 @@ pub(super) fn key_columns(file: &RecipeFile) -> Vec<String> {
             .as_ref()
             .and_then(|table| table.get_ref().key.as_ref())
             .and_then(|key| key.get_ref().source.as_ref());
-        [key, encryption]
+        let boot = step
+            .secure_boot
+            .as_ref()
+            .and_then(|table| table.get_ref().key.as_ref())
+            .and_then(|key| key.get_ref().source.as_ref());
+        [key, encryption, boot]
     });
     sources
         .flatten()
@@ -294,15 +330,112 @@ pub(super) fn take_out(serials: &mut Serials, columns: &[String]) {
         let mut good = true;
         for row in rows.iter_mut() {
             let text = Secret::new(row.columns.remove(column).unwrap_or_default().into_bytes());
-            let mut bytes = vec![0; text.len() / 2];
-            good &= hex::decode_to_slice(text.expose(), &mut bytes).is_ok();
-            keys.insert(row.serial.clone(), Secret::new(bytes));
+            let key = if is_pem(text.expose()) {
+                text
+            } else {
+                let mut bytes = vec![0; text.len() / 2];
+                good &= hex::decode_to_slice(text.expose(), &mut bytes).is_ok();
+                Secret::new(bytes)
+            };
+            keys.insert(row.serial.clone(), key);
         }
         if good {
             let keys: UnitKeys = Arc::new(keys);
             serials.keys.insert(column.clone(), keys);
         } else {
             serials.bad_keys.insert(column.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use station_esp::secure::signature::{Algorithm, PrivateKey};
+    use tempfile::TempDir;
+
+    use crate::keys::{KeyKind, system_random};
+    use crate::plan::{Action, PlanKey, PlanKeySource};
+    use crate::recipe::compile_text;
+
+    /// Compiles a recipe whose only key comes from there. The errors as text.
+    fn key(folder: &TempDir, chip: &str, purpose: &str, source: &str) -> Result<PlanKey, String> {
+        let text = format!(
+            r#"
+format = 1
+product = "node"
+chip = "{chip}"
+serial = {{ from = "list.csv", column = "serial" }}
+[[step]]
+name = "identify"
+identify = {{ flash_size = "4MB" }}
+[[step]]
+name = "curve"
+key = {{ purpose = "{purpose}", source = {source} }}
+"#
+        );
+        let compiled = compile_text("curve.toml", &text, folder.path());
+        let compiled = compiled.map_err(|errors| errors.render())?;
+        let steps = &compiled.plan.contents().steps;
+        let burnt = steps.iter().find_map(|step| {
+            let Action::Key(step) = &step.action else {
+                return None;
+            };
+            Some(step.key.clone())
+        });
+        Ok(burnt.unwrap())
+    }
+
+    fn drawn(algorithm: Algorithm) -> PrivateKey {
+        PrivateKey::generate(algorithm, &mut system_random().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_key_on_a_curve_comes_as_pem_from_a_file_and_from_a_list() {
+        let folder = TempDir::new().unwrap();
+        let put = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+        let (p192, p256) = (drawn(Algorithm::EcdsaP192), drawn(Algorithm::EcdsaP256));
+        let number = |key: &PrivateKey| key.scalar().unwrap();
+        put("p192.pem", p192.to_pem().expose());
+        put("p256.pem", p256.to_pem().expose());
+        put("p256.bin", number(&p256).expose());
+        let mut list = b"serial,pem,hex,mixed\n1,\"".to_vec();
+        list.extend_from_slice(p256.to_pem().expose());
+        list.extend_from_slice(b"\",");
+        list.extend_from_slice(hex::encode(number(&p256).expose()).as_bytes());
+        list.extend_from_slice(b",\"");
+        list.extend_from_slice(p192.to_pem().expose());
+        list.extend_from_slice(b"\"\n");
+        put("list.csv", &list);
+        for file in ["p256.pem", "p256.bin"] {
+            let source = format!("{{ file = \"{file}\" }}");
+            let key = key(&folder, "esp32c5", "ECDSA_KEY_P256", &source).unwrap();
+            let PlanKeySource::File { key: bytes, .. } = &key.source else {
+                panic!("{key:?}");
+            };
+            assert!(
+                *bytes == number(&p256) && key.kind == KeyKind::EcdsaP256,
+                "{file}"
+            );
+        }
+        for column in ["pem", "hex"] {
+            let source = format!("{{ csv = \"{column}\" }}");
+            let key = key(&folder, "esp32c5", "ECDSA_KEY_P256", &source).unwrap();
+            let PlanKeySource::Csv { keys, .. } = &key.source else {
+                panic!("{key:?}");
+            };
+            assert!(keys["1"] == number(&p256), "{column}");
+        }
+        // Where the software chooses the curve, the shorter key stays what it is.
+        let short = key(&folder, "esp32h2", "ECDSA_KEY", "{ file = \"p192.pem\" }").unwrap();
+        assert_eq!(short.kind, KeyKind::EcdsaP192);
+        for source in ["{ file = \"p192.pem\" }", "{ csv = \"mixed\" }"] {
+            let error = key(&folder, "esp32c5", "ECDSA_KEY_P256", source).unwrap_err();
+            // The message may be wrapped at the hyphen.
+            let in_one = error.replace(|sign: char| sign.is_whitespace() || sign == '│', "");
+            assert!(in_one.contains("`ecdsa-p192`"), "{error}");
+            assert!(error.contains("recipe-bad-key"), "{error}");
         }
     }
 }

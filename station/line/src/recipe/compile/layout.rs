@@ -40,6 +40,8 @@ pub(super) struct Partition {
     pub(super) application: bool,
     /// Whether it is ciphertext once flash encryption is on.
     pub(super) encrypted: bool,
+    /// Whether it is where firmware looks for NVS keys.
+    pub(super) nvs_keys: bool,
 }
 
 impl Partition {
@@ -65,6 +67,8 @@ pub(super) struct Layout {
     images: Vec<PlanImage>,
     /// Where the name of each image stands.
     spans: Vec<Span<usize>>,
+    /// Of each image, the name in the recipe, and whether its build wants it encrypted.
+    wholes: Vec<(String, Option<bool>)>,
     /// Names of all images, also of those that are wrong.
     declared: BTreeSet<String>,
     table: Table,
@@ -77,6 +81,7 @@ pub(super) fn compile(file: &RecipeFile, header: &Header, context: &mut Context)
     let mut layout = Layout {
         images: Vec::new(),
         spans: Vec::new(),
+        wholes: Vec::new(),
         declared: file
             .images
             .keys()
@@ -105,9 +110,11 @@ pub(super) fn compile(file: &RecipeFile, header: &Header, context: &mut Context)
     }
     for draft in drafts {
         let span = draft.name_span.clone();
+        let whole = (draft.whole.clone(), draft.encrypted);
         if let Some(image) = layout.settle(draft, context) {
             layout.images.push(image);
             layout.spans.push(span);
+            layout.wholes.push(whole);
         }
     }
     layout.refuse_overlaps(context);
@@ -158,8 +165,8 @@ impl Layout {
         self.images
     }
 
-    /// Returns the index of an image; `None` if it is unknown or wrong, which was reported.
-    pub(super) fn image(&self, name: &Spanned<String>, context: &mut Context) -> Option<usize> {
+    /// Returns the indices of an image's parts; none if it is unknown or wrong, which was reported.
+    pub(super) fn parts(&self, name: &Spanned<String>, context: &mut Context) -> Vec<usize> {
         let text = name.get_ref();
         if !self.declared.contains(text) {
             let shown: String = text.chars().take(60).collect();
@@ -175,7 +182,28 @@ impl Layout {
                 },
             );
         }
-        self.images.iter().position(|image| image.name == *text)
+        let all = self.wholes.iter().enumerate();
+        all.filter(|(_, (whole, _))| whole == text)
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// Whether the build of an image wants it encrypted; `None` if nobody says.
+    pub(super) fn wants_encryption(&self, index: usize) -> Option<bool> {
+        self.wholes.get(index).and_then(|(_, encrypted)| *encrypted)
+    }
+
+    /// An image as messages call it: a part with the file it is from.
+    fn title(&self, index: usize) -> String {
+        let (Some(image), Some((whole, _))) = (self.images.get(index), self.wholes.get(index))
+        else {
+            return String::new();
+        };
+        if image.name == *whole {
+            format!("`{}`", image.name)
+        } else {
+            format!("`{}` from {}", image.name, image.origin)
+        }
     }
 
     /// Returns the partition of that name; `None` if there is none, which was reported.
@@ -393,17 +421,17 @@ impl Layout {
 
     fn refuse_overlaps(&self, context: &mut Context) {
         for (index, image) in self.images.iter().enumerate() {
-            for earlier in self.images.iter().take(index) {
+            for (before, earlier) in self.images.iter().take(index).enumerate() {
                 let shared = image.chips.iter().any(|chip| earlier.chips.contains(chip));
                 let apart = sector_end(earlier) <= u64::from(image.offset)
                     || sector_end(image) <= u64::from(earlier.offset);
                 if shared && !apart {
                     let message = format!(
-                        "images `{}` ({:#x} to {:#x}) and `{}` ({:#x} to {:#x}) overlap",
-                        earlier.name,
+                        "images {} ({:#x} to {:#x}) and {} ({:#x} to {:#x}) overlap",
+                        self.title(before),
                         earlier.offset,
                         sector_end(earlier),
-                        image.name,
+                        self.title(index),
                         image.offset,
                         sector_end(image),
                     );

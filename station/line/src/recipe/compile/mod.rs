@@ -5,19 +5,29 @@
 
 mod actions;
 mod bootloader;
+mod build;
+mod data;
+mod elf;
+mod encryption;
 mod files;
 mod header;
 mod images;
 mod keys;
 mod layout;
+mod nvs;
 mod order;
+mod parts;
 mod policy;
+mod read;
 mod rehearsal;
 mod script;
+mod secure_boot;
 mod security;
 mod serials;
 mod signed;
 mod steps;
+mod together;
+mod units;
 mod writes;
 
 pub(crate) use order::closes;
@@ -87,9 +97,24 @@ pub fn compile(path: &Path) -> Result<Compiled, RecipeErrors> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn compile_text(name: &str, text: &str, folder: &Path) -> Result<Compiled, RecipeErrors> {
+    compile_confined(name, text, folder, &[])
+}
+
+/// The same for somebody who must not see what is in the `closed` folders: no unit gets a file of
+/// theirs. Files that the recipe itself names are the caller's to look at.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn compile_confined(
+    name: &str,
+    text: &str,
+    folder: &Path,
+    closed: &[PathBuf],
+) -> Result<Compiled, RecipeErrors> {
     let source: Arc<str> = Arc::from(text);
     let mut context = Context {
         folder: folder.to_path_buf(),
+        closed: closed.to_vec(),
         ..Context::default()
     };
     let contents = match walk::read(text, &mut context.errors, &mut context.damaged) {
@@ -120,10 +145,20 @@ fn compile_file(file: &RecipeFile, text: &str, context: &mut Context) -> Option<
     if let Some(serials) = &mut serial {
         keys::take_out(serials, &keys::key_columns(file));
     }
+    let values = file
+        .values
+        .as_ref()
+        .map(|table| units::compile(table, serial.as_ref(), context));
     let layout = layout::compile(file, &header, context);
-    let steps = steps::compile(file, &header, serial.as_ref(), &layout, context);
+    let lists = (serial.as_ref(), values.as_ref());
+    let mut steps = steps::compile(file, &header, lists, &layout, context);
+    together::join(&mut steps, &header, context);
     writes::check(file, &steps, &layout, context);
-    order::check(&steps, &layout, context);
+    order::check(&steps, &layout, &header.chips, context);
+    nvs::check(&steps, context);
+    encryption::check(&steps, &layout, &header.chips, context);
+    encryption::check_covered(&steps, &layout, &header.chips, context);
+    encryption::check_wanted(&steps, &layout, context);
     // What follows from steps in the wrong order, or from images nobody signed, is no news.
     let known = [Code::IrreversibleOrder, Code::NotSigned];
     if !context
@@ -153,6 +188,10 @@ fn compile_file(file: &RecipeFile, text: &str, context: &mut Context) -> Option<
             Some(names) => Some(names.source?),
             None => None,
         },
+        values: match values {
+            Some(values) => Some(values.list?),
+            None => None,
+        },
         images: layout.into_images(),
         partitions,
         steps: steps.steps,
@@ -163,6 +202,8 @@ fn compile_file(file: &RecipeFile, text: &str, context: &mut Context) -> Option<
 #[derive(Debug, Default)]
 struct Context {
     folder: PathBuf,
+    /// Folders whose files no unit gets.
+    closed: Vec<PathBuf>,
     errors: Vec<Finding>,
     warnings: Vec<Finding>,
     /// Where tables and values begin from whose tables the walk has taken something out.

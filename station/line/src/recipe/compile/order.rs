@@ -7,11 +7,14 @@
 
 use std::ops::Range as Span;
 
+use station_esp::chip::Chip;
+
 use super::Context;
-use super::layout::{Layout, sector_end};
-use super::steps::Steps;
+use super::layout::{Layout, Partition, sector_end};
+use super::steps::{Steps, chips_of, covers};
+use super::writes::nvs_ranges;
 use crate::keys::Custody;
-use crate::plan::{Action, Efuse, EncryptedBy, Erase, FuseValue, PlanImage, PlanStep};
+use crate::plan::{Action, Efuse, EncryptedBy, Erase, FuseValue, PlanImage, PlanStep, SecureBoot};
 use crate::recipe::diagnostic::{Code, Finding};
 
 /// Fields that leave too little of the loader to go on with.
@@ -20,6 +23,9 @@ const CLOSING: [&str; 3] = [
     "DIS_DOWNLOAD_MODE",
     "UART_DOWNLOAD_DIS",
 ];
+
+/// End of the sector with the digest of secure boot version 1.
+const DIGEST_END: u32 = 0x1000;
 
 /// The field of a step that closes the loader, if one does.
 pub(crate) fn closes(action: &Action) -> Option<&str> {
@@ -33,12 +39,13 @@ pub(crate) fn closes(action: &Action) -> Option<&str> {
 }
 
 /// Checks the order of everything that cannot be undone.
-pub(super) fn check(steps: &Steps, layout: &Layout, context: &mut Context) {
+pub(super) fn check(steps: &Steps, layout: &Layout, chips: &[Chip], context: &mut Context) {
     let host = steps.steps.iter().any(|step| {
         matches!(&step.action, Action::FlashEncryption(step) if step.content == EncryptedBy::Host)
     });
     let mut before = Before {
         host,
+        chips,
         ..Before::default()
     };
     for (step, span) in steps.steps.iter().zip(&steps.spans) {
@@ -54,8 +61,10 @@ struct Before<'a> {
     encrypted: Option<&'a PlanStep>,
     secure_boot: Option<&'a PlanStep>,
     encrypted_images: Vec<usize>,
-    /// Images that are in flash.
-    there: Vec<usize>,
+    /// Images that are in flash, each with the step that saw to it.
+    there: Vec<(usize, &'a PlanStep)>,
+    /// The recipe's chips.
+    chips: &'a [Chip],
     /// What was erased before encryption.
     erased: Vec<&'a Erase>,
     /// Whether the station encrypts, so that no plain text ever becomes ciphertext later.
@@ -70,20 +79,38 @@ impl<'a> Before<'a> {
         if let Action::FlashEncryption(encryption) = &step.action {
             self.encrypted.get_or_insert(step);
             self.encrypted_images.extend(&encryption.images);
-            self.there.extend(&encryption.images);
+            self.put(&encryption.images, step);
         }
         if let Action::Erase(erase) = &step.action {
             self.erased.push(erase);
         }
         if let Action::Flash(flash) = &step.action {
-            self.there.extend(&flash.images);
+            self.put(&flash.images, step);
+            if flash.encrypted {
+                self.encrypted_images.extend(&flash.images);
+            }
         }
         if let Action::Check(check) = &step.action {
-            self.there.extend(&check.images);
+            self.put(&check.images, step);
         }
         if let Action::SecureBoot(_) = &step.action {
             self.secure_boot.get_or_insert(step);
         }
+    }
+
+    fn put(&mut self, images: &[usize], by: &'a PlanStep) {
+        self.there.extend(images.iter().map(|image| (*image, by)));
+    }
+
+    /// Whether an image is in flash of every unit that a step is for.
+    fn is_there(&self, index: usize, image: &PlanImage, step: &PlanStep) -> bool {
+        let mut chips = chips_of(step.when.as_ref(), self.chips);
+        chips.retain(|chip| image.chips.contains(chip));
+        chips.into_iter().all(|chip| {
+            self.there.iter().any(|(there, by)| {
+                *there == index && covers(by.when.as_ref(), step.when.as_ref(), &[chip])
+            })
+        })
     }
 
     fn refuse(&self, step: &PlanStep, span: &Span<usize>, layout: &Layout, context: &mut Context) {
@@ -165,11 +192,18 @@ impl<'a> Before<'a> {
             }
         }
         if let Some((partition, what)) = self.plain_in_ciphertext(&step.action, layout) {
+            let name = &partition.name;
             let message = format!(
-                "partition `{partition}` is ciphertext with flash encryption, and this {what} plain \
-                 text"
+                "partition `{name}` is ciphertext with flash encryption, and this {what} plain text"
             );
-            refuse(message, "take the flag `encrypted` from the partition");
+            let hint = if partition.nvs_keys {
+                "take `hmac` keys, or let the bootloader encrypt: `content = \"bootloader\"` in a later \
+                 step"
+            } else {
+                "make it an image and name it in `flash_encryption`, or take the flag `encrypted` \
+                 from the partition"
+            };
+            refuse(message, hint);
         }
     }
 
@@ -193,33 +227,72 @@ impl<'a> Before<'a> {
             let hint = "leave the erase out: images are erased as they are written";
             refuse(message.to_owned(), hint);
         }
+        if self.loses_digest(&step.action) {
+            let message = "a second attempt would erase the digest of the bootloader before this \
+                           step, and could not make it again without the forgotten key";
+            let hint = "leave the erase out, or keep the keys";
+            refuse(message.to_owned(), hint);
+        }
         if let Action::SecureBoot(secure_boot) = &step.action {
-            let missing = secure_boot
-                .signed
-                .iter()
-                .find(|index| !self.there.contains(index));
-            if let Some(image) = missing.and_then(|index| images.get(*index)) {
-                let message = format!(
-                    "no earlier step writes or checks image `{}`, which the chip must start from \
-                     then on",
-                    image.name
-                );
-                refuse(message, "write the signed images first");
+            let signed = secure_boot.signed().iter();
+            let mut signed = signed.filter_map(|index| Some((*index, *images.get(*index)?)));
+            let missing = signed.find(|(index, image)| !self.is_there(*index, image, step));
+            if let Some((index, image)) = missing {
+                let name = &image.name;
+                if self.there.iter().any(|(there, _)| *there == index) {
+                    let message = format!(
+                        "image `{name}` is not in flash of every unit that this is for, and the \
+                         chip must start it from then on"
+                    );
+                    refuse(
+                        message,
+                        "give this step and the one that writes it the same `when`",
+                    );
+                } else {
+                    let message = format!(
+                        "no earlier step writes or checks image `{name}`, which the chip must \
+                         start from then on"
+                    );
+                    refuse(message, "write the signed images first");
+                }
             }
         }
     }
 }
 
 impl Before<'_> {
+    /// Whether an earlier step erases the digest of secure boot version 1 that this one writes, and
+    /// one of the keys it takes is forgotten.
+    fn loses_digest(&self, action: &Action) -> bool {
+        let forgets = if let Action::FlashEncryption(step) = action
+            && let Some(digest) = &step.digest
+        {
+            step.key.custody == Custody::Forget || digest.key.custody == Custody::Forget
+        } else if let Action::SecureBoot(SecureBoot::V1(step)) = action {
+            !step.encrypted && step.digest.key.custody == Custody::Forget
+        } else {
+            false
+        };
+        forgets
+            && self.erased.iter().any(|erase| match erase {
+                Erase::All => true,
+                Erase::Ranges(ranges) => ranges.iter().any(|range| range.offset < DIGEST_END),
+            })
+    }
+
     /// The encrypted partition in which a step writes or reads plain text.
     fn plain_in_ciphertext<'l>(
         &self,
         action: &Action,
         layout: &'l Layout,
-    ) -> Option<(&'l str, &'static str)> {
-        let (range, what) = match action {
-            Action::Data(write) | Action::Serial(write) => (write.range, "writes"),
-            Action::Read(read) => (read.range, "reads"),
+    ) -> Option<(&'l Partition, &'static str)> {
+        let (ranges, what) = match action {
+            Action::Data(write) | Action::Serial(write) => (vec![write.range], "writes"),
+            Action::Nvs(nvs) => {
+                let ranges = nvs_ranges(nvs).into_iter();
+                (ranges.map(|(range, _)| range).collect(), "writes")
+            }
+            Action::Read(read) => (vec![read.range], "reads"),
             Action::Identify(_)
             | Action::Erase(_)
             | Action::Flash(_)
@@ -237,12 +310,13 @@ impl Before<'_> {
         }
         let mut partitions = layout.partitions().iter();
         let hit = partitions.find(|partition| {
-            let apart = u64::from(range.offset) + u64::from(range.size)
-                <= u64::from(partition.offset)
-                || partition.end() <= u64::from(range.offset);
-            partition.encrypted && !apart
+            let hit = ranges.iter().any(|range| {
+                let end = u64::from(range.offset) + u64::from(range.size);
+                u64::from(partition.offset) < end && u64::from(range.offset) < partition.end()
+            });
+            partition.encrypted && hit
         });
-        hit.map(|partition| (partition.name.as_str(), what))
+        hit.map(|partition| (partition, what))
     }
 }
 
@@ -266,6 +340,7 @@ fn needs_loader(action: &Action) -> bool {
         | Action::Flash(_)
         | Action::Data(_)
         | Action::Serial(_)
+        | Action::Nvs(_)
         | Action::Check(_)
         | Action::Read(_)
         | Action::Efuse(_)

@@ -12,15 +12,16 @@ use chrono::NaiveDate;
 use station_esp::chip::{Chip, MacAddress, Revision};
 use station_esp::efuse::EfuseImage;
 use station_esp::efuse::map::fuse_map;
-use station_esp::efuse::plan::{BurnPlan, Refusals, Snapshot, Wish};
+use station_esp::efuse::plan::{BurnPlan, Danger, Refusals, Snapshot, Wish};
 use station_esp::secret::Secret;
 
 use super::Context;
+use super::encryption::starts;
 use super::header::Header;
 use super::serials::Serials;
 use super::steps::Steps;
-use crate::keys::KeyKind;
-use crate::plan::{Action, PlanKey, PlanKeySource, PlanStep};
+use crate::keys::{KeyKind, for_purpose};
+use crate::plan::{Action, EncryptedBy, PlanKey, PlanKeySource, PlanStep, SecureBoot};
 use crate::recipe::diagnostic::{Code, Finding};
 use crate::serial::SerialSource;
 use crate::template::Values;
@@ -28,6 +29,9 @@ use crate::wish::{self, WishError};
 
 /// The MAC of the chip that is only thought of.
 const MAC: MacAddress = MacAddress([0x7C, 0xDF, 0xA1, 0, 0, 1]);
+
+/// The first ESP32 that has secure boot version 2.
+const VERSION_TWO: Revision = Revision::new(3, 0);
 
 /// Burns every step into chips that are only thought of.
 pub(super) fn check(
@@ -41,8 +45,8 @@ pub(super) fn check(
         let newest = Revision::new(u8::MAX, 99);
         let least = header.least_revision();
         let values = values(*chip, serials);
-        let with_newest = burn_all(steps, *chip, newest, &values);
-        let with_least = burn_all(steps, *chip, least, &values);
+        let with_newest = burn_all(steps, *chip, [newest, least], &values);
+        let with_least = burn_all(steps, *chip, [least, least], &values);
         let (code, refused) = match (with_newest, with_least) {
             (Err(refused), _) => (Code::BurnRefused, refused),
             (Ok(()), Err(refused)) => (Code::RevisionNeeded, refused),
@@ -74,14 +78,25 @@ struct Refused {
     reasons: Vec<(String, String)>,
 }
 
-fn burn_all(steps: &Steps, chip: Chip, revision: Revision, values: &Values) -> Result<(), Refused> {
+fn burn_all(
+    steps: &Steps,
+    chip: Chip,
+    [revision, least]: [Revision; 2],
+    values: &Values,
+) -> Result<(), Refused> {
     let Some(mut snapshot) = blank(chip, revision) else {
         return Ok(());
     };
+    // Whether a bootloader is still to burn the count.
+    let mut pending = false;
     for (step, span) in steps.steps.iter().zip(&steps.spans) {
         if !super::steps::chips_of(step.when.as_ref(), &[chip]).contains(&chip) {
             continue;
         }
+        if let Action::FlashEncryption(encryption) = &step.action {
+            pending |= encryption.content == EncryptedBy::Bootloader;
+        }
+        pending &= !starts(&step.action);
         let refused = |reasons| Refused {
             span: span.clone(),
             reasons,
@@ -94,8 +109,21 @@ fn burn_all(steps: &Steps, chip: Chip, revision: Revision, values: &Values) -> R
                 return Err(refused(vec![(error.to_string(), hint)]));
             }
         };
+        let mut wish = wish;
+        if revision != least && least < VERSION_TWO {
+            // A recipe for old chips, too; a newer one is refused when it is there.
+            wish.accepted.push(Danger::SecureBootVersionOne);
+        }
         match BurnPlan::make(&snapshot, &wish, &[]) {
-            Ok(plan) => burn(&plan, &mut snapshot),
+            Ok(plan) => {
+                burn(&plan, &mut snapshot);
+                if pending && is_count_closed(&snapshot) {
+                    let what = "the count of flash encryption cannot be burned any more, and the \
+                                bootloader is still to do that";
+                    let hint = "close it after the step that starts the bootloader";
+                    return Err(refused(vec![(what.to_owned(), hint.to_owned())]));
+                }
+            }
             Err(Refusals(reasons)) => {
                 let reasons = reasons.into_iter().map(|refusal| {
                     let message = format!("{}: {} ({})", refusal.place, refusal.what, refusal.code);
@@ -133,6 +161,20 @@ fn burn(plan: &BurnPlan, snapshot: &mut Snapshot) {
     }
 }
 
+/// Whether nobody can burn the count of flash encryption any more.
+fn is_count_closed(snapshot: &Snapshot) -> bool {
+    let map = snapshot.map();
+    let names = ["SPI_BOOT_CRYPT_CNT", "FLASH_CRYPT_CNT"];
+    let count = names.into_iter().find_map(|name| map.field(name));
+    let closing = count.and_then(|field| field.write_disable);
+    let closed = map
+        .field("WR_DIS")
+        .and_then(|field| snapshot.fuses.number(field));
+    closing
+        .zip(closed)
+        .is_some_and(|(bit, closed)| closed >> bit & 1 == 1)
+}
+
 fn wish_of(
     step: &PlanStep,
     chip: Chip,
@@ -142,17 +184,26 @@ fn wish_of(
     let map = fuse_map(chip, revision);
     Ok(match &step.action {
         Action::Efuse(step) => Some(wish::of_efuse(step, values)?),
-        Action::Key(step) => Some(wish::of_key(step, stand_in(&step.key))),
+        Action::Key(step) => {
+            let key = stand_in(&step.key);
+            let key = for_purpose(&step.purpose, &key).unwrap_or(key);
+            Some(wish::of_key(step, key))
+        }
         Action::FlashEncryption(step) => {
             let key = stand_in(&step.key);
-            Some(wish::of_flash_encryption(step, map, Some(key)))
+            Some(wish::of_flash_encryption(step, map, false, Some(key)))
         }
-        Action::SecureBoot(step) => Some(wish::of_secure_boot(step, map)),
+        Action::SecureBoot(SecureBoot::V2(step)) => Some(wish::of_secure_boot(step, map)),
+        Action::SecureBoot(SecureBoot::V1(step)) => {
+            let key = stand_in(&step.digest.key);
+            Some(wish::of_first_secure_boot(&step.digest, Some(key)))
+        }
         Action::Identify(_)
         | Action::Erase(_)
         | Action::Flash(_)
         | Action::Data(_)
         | Action::Serial(_)
+        | Action::Nvs(_)
         | Action::Boot(_)
         | Action::Test(_)
         | Action::Command(_)
@@ -170,11 +221,11 @@ fn stand_in(key: &PlanKey) -> Secret {
                 KeyKind::Aes128 => 16,
                 KeyKind::XtsAes256 => 64,
                 KeyKind::Raw(count) => usize::from(count),
+                KeyKind::EcdsaP192 => 24,
+                KeyKind::EcdsaP384 => 48,
                 KeyKind::XtsAes128
                 | KeyKind::Hmac
-                | KeyKind::EcdsaP192
                 | KeyKind::EcdsaP256
-                | KeyKind::EcdsaP384
                 | KeyKind::Rsa3072
                 | KeyKind::Ed25519 => 32,
             };

@@ -326,14 +326,14 @@ pub(super) fn needs(texts: &At<Texts>, context: &mut Context) -> BTreeSet<String
 }
 
 /// The keys that judge a value, wherever they stand.
-struct Judged<'a> {
-    measure: &'a At<String>,
-    pattern: &'a At<String>,
-    unit: &'a At<String>,
-    min: &'a At<Number>,
-    max: &'a At<Number>,
-    equals: &'a At<String>,
-    form: &'a At<FormWord>,
+pub(super) struct Judged<'a> {
+    pub(super) measure: &'a At<String>,
+    pub(super) pattern: &'a At<String>,
+    pub(super) unit: &'a At<String>,
+    pub(super) min: &'a At<Number>,
+    pub(super) max: &'a At<Number>,
+    pub(super) equals: &'a At<String>,
+    pub(super) form: &'a At<FormWord>,
 }
 
 fn measure(
@@ -387,7 +387,7 @@ fn measure(
     })
 }
 
-fn limits_without_measure(judged: &Judged<'_>, context: &mut Context) {
+pub(super) fn limits_without_measure(judged: &Judged<'_>, context: &mut Context) {
     let places = [
         ("unit", judged.unit.as_ref().map(Spanned::span)),
         ("min", judged.min.as_ref().map(Spanned::span)),
@@ -406,7 +406,7 @@ fn limits_without_measure(judged: &Judged<'_>, context: &mut Context) {
     }
 }
 
-fn limits(judged: &Judged<'_>, numeric: bool, context: &mut Context) -> Limits {
+pub(super) fn limits(judged: &Judged<'_>, numeric: bool, context: &mut Context) -> Limits {
     let mut bound = |name: &str, value: &At<Number>| {
         let value = value.as_ref()?;
         let number = value.get_ref().0;

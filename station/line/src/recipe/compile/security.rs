@@ -12,18 +12,18 @@ use station_esp::efuse::map::{FuseMap, fuse_map};
 use station_esp::efuse::plan::{Danger, FlashVoltage, Slot};
 use toml::Spanned;
 
+use super::Context;
 use super::keys::{self, Use};
 use super::steps::Scope;
-use super::{Context, signed};
 use crate::keys::KeyKind;
 use crate::plan::{
     BurnKey, Efuse, Encoding, EncryptedBy, FlashEncryption, FuseBytes, FuseField, FuseValue,
-    SecureBoot, UnitBytes,
+    UnitBytes,
 };
 use crate::recipe::diagnostic::{Code, Finding};
 use crate::recipe::syntax::{
     At, ContentWord, EfuseTable, EncryptionKindWord, EncryptionModeWord, FlashEncryptionTable,
-    FuseWord, KeyTable, SecureBootTable, Texts, VoltageWord,
+    FuseWord, KeyTable, Texts, VoltageWord,
 };
 use crate::template::closest;
 use crate::wish;
@@ -151,7 +151,7 @@ fn resolve_all(
 }
 
 /// Reads the dangers that are wanted; the walk has checked the words.
-fn accepted(words: Option<&Vec<Spanned<String>>>) -> Vec<Danger> {
+pub(super) fn accepted(words: Option<&Vec<Spanned<String>>>) -> Vec<Danger> {
     let words = words.map(Vec::as_slice).unwrap_or_default();
     let mut dangers: Vec<Danger> = words
         .iter()
@@ -396,6 +396,7 @@ pub(super) fn key(
         source: &step.source,
         custody: step.custody,
         kind,
+        purpose: &purpose,
         secret: !purpose.to_ascii_uppercase().contains("DIGEST") && purpose != "secure_boot_v2",
     };
     let key = keys::compile(&wanted, table.span(), slot?, scope, context)?;
@@ -424,6 +425,7 @@ pub(super) fn flash_encryption(
         source: &inner.source,
         custody: inner.custody,
         kind: kind?,
+        purpose: "",
         secret: true,
     };
     let key = keys::compile(&wanted, key_table.span(), slot?, scope, context);
@@ -432,7 +434,7 @@ pub(super) fn flash_encryption(
         let message = "`images` names no image";
         context.error(Finding::new(Code::OutOfRange, names.span(), message));
     }
-    let images = super::actions::images(names.get_ref(), scope, context);
+    let images = super::actions::encrypted_images(names.get_ref(), scope, context);
     let content = match step.content.as_ref().map(Spanned::get_ref) {
         Some(ContentWord::Bootloader) => EncryptedBy::Bootloader,
         Some(ContentWord::Host) | None => EncryptedBy::Host,
@@ -442,6 +444,9 @@ pub(super) fn flash_encryption(
         key: key?,
         images,
         content,
+        // What secure boot needs together with this is known when every step is.
+        trusted: None,
+        digest: None,
         accepted: accepted(step.accept.as_ref()),
     })
 }
@@ -457,6 +462,7 @@ fn encryption_kind(
         let fits = match word.get_ref() {
             EncryptionKindWord::Esp32 => *chip == Chip::Esp32,
             EncryptionKindWord::Xts128 => *chip != Chip::Esp32,
+            EncryptionKindWord::Xts128Derived => *chip == Chip::Esp32C2,
             EncryptionKindWord::Xts256 => map.purpose("XTS_AES_256_KEY_1").is_some(),
         };
         if !fits {
@@ -472,51 +478,9 @@ fn encryption_kind(
     }
     Some(match word.get_ref() {
         EncryptionKindWord::Xts128 => KeyKind::XtsAes128,
+        EncryptionKindWord::Xts128Derived => KeyKind::Aes128,
         EncryptionKindWord::Xts256 => KeyKind::XtsAes256,
         EncryptionKindWord::Esp32 => KeyKind::XtsAes128,
-    })
-}
-
-/// Compiles `secure_boot` and checks who signed the images.
-pub(super) fn secure_boot(
-    table: &Spanned<SecureBootTable>,
-    scope: &Scope<'_>,
-    context: &mut Context,
-) -> Option<SecureBoot> {
-    let step = table.get_ref();
-    let tables = step.digests.as_ref()?;
-    let mut digests = Vec::new();
-    let mut whole = true;
-    for digest in tables.get_ref() {
-        match signed::trusted(digest, context) {
-            Some(trusted) => digests.push(trusted),
-            None => whole = false,
-        }
-    }
-    let single = [Chip::Esp32, Chip::Esp32C2];
-    let most = if scope.chips.iter().any(|chip| single.contains(chip)) {
-        1
-    } else {
-        wish::MAX_DIGESTS
-    };
-    let count = tables.get_ref().len();
-    if count == 0 || count > most {
-        let message = format!("`digests` has {count} keys, and a chip trusts 1 to {most}");
-        context.error(Finding::new(Code::OutOfRange, tables.span(), message));
-        return None;
-    }
-    if !whole {
-        return None;
-    }
-    // The walk has let only the version through that there is.
-    debug_assert!(step.version.is_none_or(|version| version == 2));
-    let signed = signed::check_images(&digests, tables.span(), scope, context);
-    Some(SecureBoot {
-        digests,
-        signed,
-        revoke_unused: step.revoke_unused.unwrap_or(true),
-        aggressive_revoke: step.aggressive_revoke.unwrap_or(false),
-        accepted: accepted(step.accept.as_ref()),
     })
 }
 

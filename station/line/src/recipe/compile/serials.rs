@@ -9,7 +9,7 @@ use super::files::{FileError, read_bounded};
 use super::header::Header;
 use super::script::regex;
 use super::security::UnitKeys;
-use super::{Context, plain};
+use super::{Context, plain, units};
 use crate::recipe::diagnostic::{Code, Finding};
 use crate::recipe::syntax::SerialTable;
 use crate::serial::{ListError, MAX_LIST_BYTES, SerialPattern, SerialSource, read_list};
@@ -43,6 +43,11 @@ impl Serials {
             bad_keys: BTreeSet::new(),
         }
     }
+
+    /// Whether the list has a column of that name, of keys or not.
+    pub(super) fn has_column(&self, name: &str) -> bool {
+        self.columns.contains(name) || self.keys.contains_key(name) || self.bad_keys.contains(name)
+    }
 }
 
 pub(super) fn compile(
@@ -65,6 +70,10 @@ pub(super) fn compile(
                     column.span(),
                     "`column` belongs to `from`, and there is a `pattern`",
                 ));
+            }
+            if let Some(column) = &serial.mac {
+                let message = "`mac` belongs to `from`, and there is a `pattern`";
+                context.error(Finding::new(Code::Conflict, column.span(), message));
             }
             let name = plain(&serial.pool)
                 .or_else(|| header.product.clone())
@@ -201,7 +210,8 @@ fn from_list(
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default()
     });
-    let source = SerialSource::Csv { name, rows };
+    let units = units::row_units(&serial.mac, from, &rows, context)?;
+    let source = SerialSource::Csv { name, rows, units };
     Some(Serials::new(Some(source), columns, true))
 }
 

@@ -11,12 +11,14 @@ use toml::Spanned;
 use super::header::Header;
 use super::layout::Layout;
 use super::serials::Serials;
+use super::units::{Units, Values};
 use super::{Context, actions, script, span_or};
 use crate::event::StepName;
 use crate::plan::{Condition, PlanStep, Retry};
 use crate::recipe::diagnostic::{Code, Finding};
 use crate::recipe::quantity::duration_text;
 use crate::recipe::syntax::{RecipeFile, RetryTable, StepTable};
+use crate::serial::UnitList;
 use crate::template::{Names, Template, TemplateError, closest};
 
 /// The steps, and what the layout must be checked against afterwards.
@@ -32,6 +34,10 @@ pub(super) struct Steps {
 pub(super) struct Scope<'a> {
     pub(super) layout: &'a Layout,
     pub(super) serials: Option<&'a Serials>,
+    /// What is known of every unit beforehand.
+    pub(super) units: &'a Units<'a>,
+    /// The steps before this one.
+    pub(super) earlier: &'a [PlanStep],
     /// Longest one try of the step may take.
     pub(super) timeout: Duration,
     /// Whether an earlier step has left the application running.
@@ -57,6 +63,12 @@ impl Scope<'_> {
             Ok(template) => return Some(template),
             Err(error) => error,
         };
+        // What is wrong with the list was reported; which columns it has nobody knows.
+        if self.units.is_unread()
+            && matches!(&error, TemplateError::UnknownName { name, .. } if name.starts_with("csv."))
+        {
+            return None;
+        }
         let no_serial =
             matches!(&error, TemplateError::UnknownName { name, .. } if name == "serial");
         let finding = if no_serial {
@@ -122,12 +134,13 @@ impl Scope<'_> {
 pub(super) fn compile(
     file: &RecipeFile,
     header: &Header,
-    serials: Option<&Serials>,
+    (serials, values): (Option<&Serials>, Option<&Values>),
     layout: &Layout,
     context: &mut Context,
 ) -> Steps {
     let mut compiled = Steps::default();
-    let mut names = names_of(serials);
+    let mut names = names_of(serials, values);
+    let units = Units::new(values, serials);
     let attempt = header.run.attempt_timeout;
     let mut taken: BTreeMap<&str, ()> = BTreeMap::new();
     let mut groups: Vec<Option<&str>> = Vec::new();
@@ -146,6 +159,8 @@ pub(super) fn compile(
         let mut scope = Scope {
             layout,
             serials,
+            units: &units,
+            earlier: &compiled.steps,
             timeout,
             running,
             chips: &header.chips,
@@ -195,13 +210,17 @@ pub(super) fn compile(
 }
 
 /// What templates can name before there is a step.
-fn names_of(serials: Option<&Serials>) -> Names {
+fn names_of(serials: Option<&Serials>, values: Option<&Values>) -> Names {
     let mut names = Names::common();
     if let Some(serials) = serials {
         names.add("serial");
         for column in &serials.columns {
             names.add(format!("csv.{column}"));
         }
+    }
+    let list = values.and_then(|values| values.list.as_ref());
+    for column in list.into_iter().flat_map(UnitList::columns) {
+        names.add(format!("csv.{column}"));
     }
     names
 }
@@ -284,6 +303,22 @@ pub(super) fn chips_of(when: Option<&Condition>, chips: &[Chip]) -> Vec<Chip> {
         Some(_) | None => true,
     };
     chips.iter().filter(meant).copied().collect()
+}
+
+/// Whether a step with this condition is carried out on every unit that a step with the `other` one
+/// is carried out on, as far as the chips go that are meant.
+pub(super) fn covers(when: Option<&Condition>, other: Option<&Condition>, chips: &[Chip]) -> bool {
+    let met = chips_of(other, chips);
+    match when {
+        None => true,
+        Some(when) if when.subject.as_str() == "{chip}" => {
+            chips_of(Some(when), &met).len() == met.len()
+        }
+        Some(when) => other.is_some_and(|other| {
+            when.subject.as_str() == other.subject.as_str()
+                && (&when.text, when.equal) == (&other.text, other.equal)
+        }),
+    }
 }
 
 fn retry(table: &RetryTable, context: &mut Context) -> Retry {

@@ -81,13 +81,47 @@ pub(super) static FLASH: Table = Table {
             "What happens to an image that is already there byte by byte.",
             "unchanged = \"write\"",
         ),
+        key(
+            "encrypt",
+            Kind::Choice(&["chip"]),
+            Optional,
+            "`chip`: the chip encrypts what is sent to it, with the key in its fuses. Flash \
+             encryption must be on by then, in development mode. Verified and compared as \
+             ciphertext where the station holds the key; else only the application's start shows \
+             that it is right, and it is always written.",
+            "encrypt = \"chip\"",
+        ),
     ],
 };
 
 pub(super) static DATA: Table = Table {
     title: "`data`",
-    meaning: "The text must be no longer than the place.",
-    keys: &[AT, SIZE, VALUE, ENCODING, CLEAR],
+    meaning: "Either `value` or `file`; what it gives must be no longer than the place. What lists say of \
+              units beforehand is checked for every row before the first unit.",
+    keys: &[
+        AT,
+        SIZE,
+        Key {
+            need: Optional,
+            ..VALUE
+        },
+        key(
+            "file",
+            Kind::Template,
+            Optional,
+            "Name of a file whose bytes are written as they are, in the recipe's folder or below it.",
+            "file = \"certs/{serial}.der\"",
+        ),
+        ENCODING,
+        CLEAR,
+        key(
+            "pad",
+            Kind::Integer(0, 255),
+            Default("0xff"),
+            "Byte that fills the rest of the place; 0xff is erased flash.",
+            "pad = 0x00",
+        ),
+    ],
 };
 
 pub(super) static SERIAL_STEP: Table = Table {
@@ -265,25 +299,56 @@ pub(super) static CHECK: Table = Table {
 
 pub(super) static READ: Table = Table {
     title: "`read`",
-    meaning: "Needs at least one of `equals`, `measure`, `attach`.",
+    meaning: "Needs at least one of `equals`, `measure`, `attach`. With `min` and `max` the value is a number, \
+              whatever its form.",
     keys: &[
-        AT,
-        SIZE,
+        Key {
+            need: Optional,
+            meaning: "Where: a flash offset in bytes, or the name of a partition of the recipe's table. Either \
+                      this or `nvs`.",
+            ..AT
+        },
+        Key {
+            meaning: "How much. Needed with an offset; with a partition's name it stands for the whole \
+                      partition. Numbers have the size of their encoding.",
+            ..SIZE
+        },
+        key(
+            "nvs",
+            Kind::Table(&NVS_PLACE),
+            Optional,
+            "A value in an NVS partition that is not encrypted: text as it is, numbers in decimal, bytes \
+             in hex.",
+            "nvs = { partition = \"fctry\", namespace = \"id\", key = \"serial\" }",
+        ),
         key(
             "equals",
             Kind::Template,
             Optional,
-            "Text it must be; 0x00 and 0xFF at the end do not count.",
+            "Text or number it must be; 0x00 and 0xFF at the end of text do not count.",
             "equals = \"{serial}\"",
         ),
-        ENCODING,
+        key(
+            "encoding",
+            Kind::Choice(&[
+                "text", "hex", "u8", "u16le", "u16be", "u32le", "u32be", "u64le", "u64be",
+            ]),
+            Default("\"text\""),
+            "What the bytes are: `text` is UTF-8, `hex` any bytes as pairs of hex digits, the others \
+             numbers without sign, the least or the most significant byte first. Numbers beyond 2^53 are \
+             recorded rounded, and compared exactly.",
+            "encoding = \"u16le\"",
+        ),
         key(
             "measure",
             Kind::Text,
             Optional,
-            "Name under which the text is recorded.",
+            "Name under which the value is recorded, with its limits.",
             "measure = \"stored serial\"",
         ),
+        UNIT,
+        MIN,
+        MAX,
         key(
             "attach",
             Kind::Flag,
@@ -291,5 +356,27 @@ pub(super) static READ: Table = Table {
             "Whether the bytes are stored with the record.",
             "attach = true",
         ),
+    ],
+};
+
+pub(super) static NVS_PLACE: Table = Table {
+    title: "`nvs` in `read`",
+    meaning: "One value.",
+    keys: &[
+        key(
+            "partition",
+            Kind::Text,
+            Required,
+            "The NVS partition.",
+            "partition = \"fctry\"",
+        ),
+        key(
+            "namespace",
+            Kind::Text,
+            Required,
+            "The value's namespace.",
+            "namespace = \"id\"",
+        ),
+        key("key", Kind::Text, Required, "Its key.", "key = \"serial\""),
     ],
 };

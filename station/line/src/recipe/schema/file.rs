@@ -3,8 +3,9 @@
 use super::Need::{Action, Default, Optional, Required};
 use super::actions::{BOOT, CHECK, COMMAND, DATA, ERASE, FLASH, IDENTIFY, READ, SERIAL_STEP, TEST};
 use super::keys::{AT, NEEDS};
+use super::nvs::NVS;
 use super::security::{EFUSE, FLASH_ENCRYPTION, KEY, SECURE_BOOT};
-use super::{Kind, Table, key};
+use super::{Key, Kind, Table, key};
 
 /// The recipe.
 pub(crate) static RECIPE: Table = Table {
@@ -59,6 +60,13 @@ pub(crate) static RECIPE: Table = Table {
             Optional,
             "Where serial numbers come from. Without it units have none.",
             "[serial]",
+        ),
+        key(
+            "values",
+            Kind::Table(&VALUES),
+            Optional,
+            "What each unit gets of its own, from a CSV file.",
+            "[values]",
         ),
         key(
             "images",
@@ -173,6 +181,14 @@ pub(crate) static SERIAL: Table = Table {
             "column = \"serial\"",
         ),
         key(
+            "mac",
+            Kind::Text,
+            Optional,
+            "Column that holds the MAC of the unit a row is for. Then order does not count, every row \
+             is used by exactly the unit it names, and a unit that is in no row gets nothing.",
+            "mac = \"mac\"",
+        ),
+        key(
             "allow",
             Kind::Pattern,
             Default("\"[A-Za-z0-9-]{1,50}\""),
@@ -182,19 +198,53 @@ pub(crate) static SERIAL: Table = Table {
     ],
 };
 
+/// `[values]`.
+static VALUES: Table = Table {
+    title: "`[values]`: what each unit gets of its own",
+    meaning: "A CSV file with a header, whose rows name units by `mac` or by `serial`, in any order, no unit \
+              twice. Templates know the other columns as `{csv.COLUMN}`. A unit that is in no row is not \
+              written to and ends with `unit-not-listed`.",
+    keys: &[
+        key(
+            "from",
+            Kind::Text,
+            Required,
+            "CSV file, relative to the recipe.",
+            "from = \"units.csv\"",
+        ),
+        key(
+            "mac",
+            Kind::Text,
+            Optional,
+            "Column that holds the MAC of the unit. Either this or `serial`.",
+            "mac = \"mac\"",
+        ),
+        key(
+            "serial",
+            Kind::Text,
+            Optional,
+            "Column that holds the serial number of the unit. Needs `[serial]`.",
+            "serial = \"serial\"",
+        ),
+    ],
+};
+
 /// `[images]`, one of them.
 pub(crate) static IMAGE: Table = Table {
     title: "`[images]`: what can be written",
     meaning: "One line per image, `name = { … }`. What a file is follows from its content and its name: `.elf` \
               is converted, `.csv` is compiled into a partition table, `.bin` is checked as an application \
-              or bootloader if it is one, and taken as it is otherwise. Paths are relative to the recipe.",
+              or bootloader if it is one, and taken as it is otherwise. `.hex`, `.uf2` and the \
+              `flasher_args.json` of an ESP-IDF build say themselves where their parts go: each part is \
+              checked like a file of its own, and the one name stands for all of them. Paths are relative \
+              to the recipe.",
     keys: &[
         key(
             "file",
             Kind::Text,
             Optional,
             "File that holds it. Either this or `bundled`.",
-            "file = \"images/app.elf\"",
+            "file = \"build/flasher_args.json\"",
         ),
         key(
             "bundled",
@@ -204,7 +254,12 @@ pub(crate) static IMAGE: Table = Table {
              for the chip.",
             "bundled = \"bootloader\"",
         ),
-        AT,
+        Key {
+            need: Optional,
+            meaning: "Where: a flash offset in bytes, or the name of a partition of the recipe's table. On a \
+                      sector border (4096 bytes). Needed unless the file says it itself.",
+            ..AT
+        },
         key(
             "crystal",
             Kind::Integer(26, 48),
@@ -226,6 +281,86 @@ pub(crate) static IMAGE: Table = Table {
             Default("found out"),
             "What it is, where the station cannot tell or would be wrong.",
             "kind = \"raw\"",
+        ),
+        key(
+            "flash_mode",
+            Kind::Choice(&["qio", "qout", "dio", "dout"]),
+            Default("\"dio\""),
+            "ELF files: how the header says that flash is read.",
+            "flash_mode = \"dio\"",
+        ),
+        key(
+            "flash_freq",
+            Kind::Choice(&[
+                "80MHz", "64MHz", "60MHz", "48MHz", "40MHz", "32MHz", "30MHz", "26MHz", "24MHz",
+                "20MHz", "16MHz", "15MHz", "12MHz",
+            ]),
+            Default("the usual one of the chip"),
+            "ELF files: flash clock in the header; which there are depends on the chip.",
+            "flash_freq = \"80MHz\"",
+        ),
+        key(
+            "min_revision",
+            Kind::Text,
+            Default("\"0.0\""),
+            "ELF files: oldest revision of the chip that the header lets start it.",
+            "min_revision = \"0.3\"",
+        ),
+        key(
+            "max_revision",
+            Kind::Text,
+            Default("any revision"),
+            "ELF files: newest revision of the chip that the header lets start it.",
+            "max_revision = \"1.99\"",
+        ),
+        key(
+            "mmu_page_size",
+            Kind::Size,
+            Default("as built"),
+            "ELF files: page of the memory map, where the chip has a choice.",
+            "mmu_page_size = \"32KB\"",
+        ),
+        key(
+            "secure_pad",
+            Kind::Choice(&["none", "v1", "v2"]),
+            Default("\"none\""),
+            "ELF files: version of secure boot for whose signature the image is filled up.",
+            "secure_pad = \"v2\"",
+        ),
+        key(
+            "pad_to_size",
+            Kind::Size,
+            Default("not filled up"),
+            "ELF files: the image is filled with 0xFF to a multiple of this.",
+            "pad_to_size = \"64KB\"",
+        ),
+        key(
+            "hash",
+            Kind::Choice(&["sha256", "none"]),
+            Default("\"sha256\""),
+            "ELF files: what is appended, so that a bootloader notices damage.",
+            "hash = \"none\"",
+        ),
+        key(
+            "elf_sha256_offset",
+            Kind::Integer(0, 0xFFFF_FFFF),
+            Default("in the application descriptor"),
+            "ELF files: where in the image the SHA-256 of the ELF stands.",
+            "elf_sha256_offset = 0xb0",
+        ),
+        key(
+            "use_segments",
+            Kind::Flag,
+            Default("`false`"),
+            "ELF files: the program headers are loaded instead of the sections.",
+            "use_segments = true",
+        ),
+        key(
+            "ram_only_header",
+            Kind::Flag,
+            Default("`false`"),
+            "ELF files: the header counts only what goes into RAM, which comes first; nothing is appended.",
+            "ram_only_header = true",
         ),
     ],
 };
@@ -276,6 +411,14 @@ pub(crate) static STEP: Table = Table {
             Action,
             "Writes the serial number and reads it back.",
             "serial = { at = \"serial\" }",
+        ),
+        key(
+            "nvs",
+            Kind::Table(&NVS),
+            Action,
+            "Writes an NVS partition made for this unit and reads it back.",
+            "nvs = { partition = \"fctry\", values = [{ namespace = \"id\", key = \"serial\", type = \
+             \"string\", value = \"{serial}\" }] }",
         ),
         key(
             "boot",

@@ -85,9 +85,9 @@ pub(super) const VALUE: Key = key(
 );
 pub(super) const ENCODING: Key = key(
     "encoding",
-    Kind::Choice(&["text", "hex"]),
+    Kind::Choice(&["text", "hex", "base64"]),
     Default("\"text\""),
-    "How text and bytes stand for each other: `text` is UTF-8, `hex` is pairs of hex digits.",
+    "What bytes the text stands for: `text` is UTF-8, `hex` is pairs of hex digits.",
     "encoding = \"hex\"",
 );
 pub(super) const CLEAR: Key = key(

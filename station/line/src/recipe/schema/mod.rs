@@ -6,6 +6,7 @@
 mod actions;
 mod file;
 mod keys;
+mod nvs;
 mod security;
 
 pub(crate) use file::{RECIPE, STEP};
@@ -51,6 +52,8 @@ pub(crate) enum Kind {
     Choices(&'static [&'static str]),
     /// One of these words, or a table.
     WordOrTable(&'static [&'static str], &'static Table),
+    /// A template, or a whole number.
+    TemplateOrInteger,
     /// A table whose keys are names and whose values are templates.
     NamedTemplates,
     /// A table whose keys are fields of the fuse map and whose values are numbers, `true` or
@@ -98,7 +101,7 @@ impl Table {
 }
 
 /// Actions that the language will have and this station cannot do yet.
-pub(crate) const LATER_ACTIONS: [&str; 4] = ["nvs", "prompt", "label", "power"];
+pub(crate) const LATER_ACTIONS: [&str; 3] = ["prompt", "label", "power"];
 
 const fn key(
     name: &'static str,

@@ -4,7 +4,7 @@ use super::Need::{Default, Optional, Required};
 use super::{Key, Kind, Table, key};
 
 /// Dangers that a step may name to have them.
-pub(crate) const DANGERS: [&str; 7] = [
+pub(crate) const DANGERS: [&str; 8] = [
     "encryption-without-content",
     "secure-boot-without-signed-content",
     "unprotected-key",
@@ -12,6 +12,7 @@ pub(crate) const DANGERS: [&str; 7] = [
     "download-closed",
     "coding-errors",
     "flash-unreachable-in-secure-download",
+    "secure-boot-version-one",
 ];
 
 const ACCEPT: Key = key(
@@ -158,15 +159,15 @@ pub(super) static KEY_SOURCE: Table = Table {
             "file",
             Kind::Text,
             Optional,
-            "File with the key's bytes, the same for every unit.",
+            "File with the key's bytes, or on a curve as PEM, too; the same for every unit.",
             "file = \"hmac.bin\"",
         ),
         key(
             "csv",
             Kind::Text,
             Optional,
-            "Column of the serial list that has each unit's key as pairs of hex digits. \
-             Templates cannot use it.",
+            "Column of the serial list that has each unit's key as pairs of hex digits, or on a \
+             curve as PEM, too. Templates cannot use it.",
             "csv = \"hmac key\"",
         ),
         key(
@@ -181,37 +182,54 @@ pub(super) static KEY_SOURCE: Table = Table {
 
 pub(super) static SECURE_BOOT: Table = Table {
     title: "`secure_boot`",
-    meaning: "Burns digests of public keys and switches secure boot on. Every bootloader and \
-              application of the recipe must be signed by one of the keys. Comes after \
-              `flash_encryption`.",
+    meaning: "Switches secure boot on. Version 2 burns digests of public keys; every bootloader \
+              and application of the recipe must be signed by one of them. Version 1, of the \
+              ESP32 alone, burns a key of the chip's own and writes the digest of the bootloader \
+              that is made with it. Comes after `flash_encryption`.",
     keys: &[
         key(
             "version",
-            Kind::Integer(2, 2),
+            Kind::Integer(1, 2),
             Default("2"),
-            "Version of the scheme.",
+            "Version of the scheme. From revision 3.0 on an ESP32 has version 2, and gets \
+             version 1 only with `accept = [\"secure-boot-version-one\"]`.",
             "version = 2",
         ),
         key(
             "digests",
             Kind::Tables(&DIGEST),
-            Required,
-            "One to three public keys that are trusted.",
+            Optional,
+            "Version 2: one to three public keys that are trusted.",
             "digests = [{ public_key = \"signing.pem\" }]",
         ),
         key(
             "revoke_unused",
             Kind::Flag,
             Default("true"),
-            "Whether the digests that are not used are closed for good.",
+            "Version 2: whether the digests that are not used are closed for good.",
             "revoke_unused = true",
         ),
         key(
             "aggressive_revoke",
             Kind::Flag,
             Default("false"),
-            "Whether the ROM itself closes a key whose signature does not verify.",
+            "Version 2: whether the ROM itself closes a key whose signature does not verify.",
             "aggressive_revoke = false",
+        ),
+        key(
+            "key",
+            Kind::Table(&BOOT_KEY),
+            Optional,
+            "Version 1: the chip's own key, 32 bytes, which nobody can read from it.",
+            "key = { source = \"generate\" }",
+        ),
+        key(
+            "signed_by",
+            Kind::Text,
+            Optional,
+            "Version 1: PEM file with the public key that the bootloader carries, and that \
+             verifies the applications.",
+            "signed_by = \"signing.pem\"",
         ),
         ACCEPT,
     ],
@@ -238,6 +256,12 @@ pub(super) static DIGEST: Table = Table {
     ],
 };
 
+pub(super) static BOOT_KEY: Table = Table {
+    title: "The key of `secure_boot` version 1",
+    meaning: "The key that the digest of the bootloader is made with.",
+    keys: &[SOURCE, KEY_NAME, CUSTODY],
+};
+
 pub(super) static FLASH_ENCRYPTION: Table = Table {
     title: "`flash_encryption`",
     meaning: "Writes images as ciphertext and burns the key and the fuses that make the chip read \
@@ -261,7 +285,9 @@ pub(super) static FLASH_ENCRYPTION: Table = Table {
             "images",
             Kind::TextList,
             Required,
-            "Images that the chip reads as ciphertext.",
+            "Images that the chip reads as ciphertext from then on: bootloader, table, applications, \
+             and what lies in a partition with the flag. All of them, or a later step writes them \
+             with `encrypt = \"chip\"`.",
             "images = [\"bootloader\", \"table\", \"app\"]",
         ),
         key(
@@ -279,13 +305,16 @@ pub(super) static FLASH_ENCRYPTION: Table = Table {
 pub(super) static ENCRYPTION_KEY: Table = Table {
     title: "The key of `flash_encryption`",
     meaning: "The kinds a chip has: `xts128` all but the ESP32, `xts256` ESP32-S2, ESP32-S3 and \
-              ESP32-P4, `esp32` the ESP32 alone.",
+              ESP32-P4, `xts128_derived` the ESP32-C2 alone, `esp32` the ESP32 alone. The \
+              ESP32-C2 has one key block: `xts128` fills it, `xts128_derived` leaves the half \
+              that secure boot needs, and is burned together with its digest.",
     keys: &[
         key(
             "kind",
-            Kind::Choice(&["xts128", "xts256", "esp32"]),
+            Kind::Choice(&["xts128", "xts128_derived", "xts256", "esp32"]),
             Required,
-            "Scheme and length: 32 bytes, 64 bytes in two blocks, 32 bytes.",
+            "Scheme and length: 32 bytes, 16 bytes in half a block, 64 bytes in two blocks, 32 \
+             bytes.",
             "kind = \"xts128\"",
         ),
         SLOT,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use station_device::flash::{PreparedImage, ProgressSink, WriteOptions};
 use station_esp::Chip;
+use station_esp::efuse::FieldName;
 use station_esp::efuse::map::FuseMap;
 use station_esp::efuse::plan::{BurnPlan, Danger, Refusals, Snapshot, Wish, halves};
 use station_esp::secret::Secret;
@@ -16,11 +17,12 @@ use station_esp::secure::encryption::{self, FlashKey, Scheme};
 
 use super::flash::BLOCK_RETRIES;
 use super::secrets::{self, Held};
-use super::witness;
+use super::{first_boot, witness};
 use crate::outcome::{Failure, FailureClass};
-use crate::plan::{Action, BurnKey, EncryptedBy, FlashEncryption, PlanImage};
+use crate::plan::{Action, BurnKey, EncryptedBy, FlashEncryption, PlanImage, SecureBoot};
 use crate::recipe::closes;
 use crate::runner::attempt::{Attempt, Turn};
+use crate::runner::context::RunContext;
 use crate::wish::{self, WishError};
 
 /// What a plan is refused with when some block does not read well.
@@ -38,7 +40,10 @@ pub(super) async fn perform(attempt: &mut Attempt<'_>, turn: Turn<'_>) -> Result
             let wish = wish::of_efuse(step, &attempt.values)?;
             burn(attempt, turn, wish).await
         }
-        Action::SecureBoot(step) => {
+        Action::SecureBoot(SecureBoot::V1(step)) => {
+            first_boot::secure_boot(attempt, turn, step).await
+        }
+        Action::SecureBoot(SecureBoot::V2(step)) => {
             let snapshot = turn.ends.during(read(attempt)).await?;
             let wish = wish::of_secure_boot(step, snapshot.map());
             burn(attempt, turn, wish).await
@@ -50,6 +55,7 @@ pub(super) async fn perform(attempt: &mut Attempt<'_>, turn: Turn<'_>) -> Result
         | Action::Flash(_)
         | Action::Data(_)
         | Action::Serial(_)
+        | Action::Nvs(_)
         | Action::Boot(_)
         | Action::Test(_)
         | Action::Command(_)
@@ -78,7 +84,7 @@ async fn key(attempt: &mut Attempt<'_>, turn: Turn<'_>, step: &BurnKey) -> Resul
 }
 
 /// Whether the chip has a hidden key for a purpose, in as many slots as that takes.
-fn holds(snapshot: &Snapshot, purpose: &str) -> bool {
+pub(super) fn holds(snapshot: &Snapshot, purpose: &str) -> bool {
     match halves(purpose) {
         Some(halves) => halves.iter().all(|half| holds_in_a_slot(snapshot, half)),
         None => holds_in_a_slot(snapshot, purpose),
@@ -107,19 +113,19 @@ fn holds_in_a_slot(snapshot: &Snapshot, purpose: &str) -> bool {
     })
 }
 
-fn not_there(purpose: &str) -> Failure {
+pub(super) fn not_there(purpose: &str) -> Failure {
     let message = format!("the unit has no key for {purpose}, and verifying makes none");
     Failure::new(FailureClass::Verify, "key-missing", message)
 }
 
-fn lost(purpose: &str) -> Failure {
+pub(super) fn lost(purpose: &str) -> Failure {
     let message = format!("the key for {purpose} is forgotten, and the chip does not have it");
     Failure::new(FailureClass::Efuse, "key-forgotten", message)
         .hinted("another chip with this MAC, or fuses that were changed elsewhere")
 }
 
 /// Destroys a key that is in the chip by now. A unit that was only verified has none to destroy.
-async fn forget(
+pub(super) async fn forget(
     attempt: &mut Attempt<'_>,
     turn: Turn<'_>,
     key: &crate::plan::PlanKey,
@@ -141,12 +147,12 @@ async fn flash_encryption(
     let held = secrets::obtain(attempt, &step.key, purpose);
     let held = turn.ends.during(held).await?;
     let snapshot = turn.ends.during(read(attempt)).await?;
-    let map = snapshot.map();
+    let (map, is_on) = (snapshot.map(), is_encrypted(&snapshot));
     match held {
         Held::Absent => Err(not_there(purpose)),
         Held::Forgotten => {
             secrets::note_forgotten(attempt, &step.key).await?;
-            let wish = wish::of_flash_encryption(step, map, None);
+            let wish = wish::of_flash_encryption(step, map, is_on, None);
             let plan = turn.ends.during(plan(attempt, &wish)).await;
             match plan {
                 // It is on, and its key is where nobody can compare it.
@@ -155,17 +161,29 @@ async fn flash_encryption(
             }
         }
         Held::Key(secret) => {
-            let wish = wish::of_flash_encryption(step, map, Some(secret.clone()));
+            let wish = wish::of_flash_encryption(step, map, is_on, Some(secret.clone()));
             // What the fuses would refuse is known before flash is touched.
             let plan = turn.ends.during(plan(attempt, &wish)).await?;
-            if step.content == EncryptedBy::Host {
+            // What the bootloader made is compared once it is there; it will not make it again, so
+            // what an earlier step has erased since is written.
+            if step.content == EncryptedBy::Host || is_on {
                 let written = ciphertext(attempt, turn, step, &secret);
                 turn.ends.during(written).await?;
+                if let Some(digest) = &step.digest {
+                    let written = first_boot::ciphertext(attempt, turn, digest, &secret);
+                    turn.ends.during(written).await?;
+                }
             }
             carry_out(attempt, turn, plan).await?;
             forget(attempt, turn, &step.key).await
         }
     }
+}
+
+/// Whether the fuses say that flash is ciphertext: an odd number of bits of the count.
+pub(super) fn is_encrypted(snapshot: &Snapshot) -> bool {
+    let count = snapshot.fuses.read(FieldName::FlashCryptCount);
+    count.is_some_and(|count| count.count_ones() % 2 == 1)
 }
 
 /// Writes the images as ciphertext of the key, or compares them.
@@ -177,45 +195,44 @@ async fn ciphertext(
 ) -> Result<(), Failure> {
     let chip = attempt.chip.session()?.identity().chip;
     let run = attempt.run;
-    let options = WriteOptions {
-        skip_unchanged: true,
-        verify: true,
-        retries: BLOCK_RETRIES,
-    };
-    let pen = attempt.pen(turn.step);
     for index in &step.images {
         let image = run.plan.contents().images.get(*index);
         let image = image.ok_or_else(|| Failure::internal("the plan's list of images"))?;
         if !image.chips.contains(&chip) {
             continue;
         }
-        pen.progress("encrypt", 0, None);
+        attempt.pen(turn.step).progress("encrypt", 0, None);
         let shared = step.key.source.is_shared();
-        let ready = match shared {
-            true => {
-                let of = (*index, chip, secret.fingerprint());
-                let made = run
-                    .ciphertexts
-                    .get_or_make(of, || encrypted(chip, image, secret));
-                made.await?
-            }
-            false => encrypted(chip, image, secret).await?,
-        };
-        let session = attempt.chip.session()?;
-        if attempt
-            .unit
-            .as_ref()
-            .is_some_and(crate::runner::unit::KnownUnit::is_verified_only)
-        {
-            let found = session.md5(ready.image.offset(), ready.length).await?;
-            if found != ready.md5 {
-                let name = &image.name;
-                let message = format!("what is in flash differs from image `{name}` as ciphertext");
-                return Err(Failure::new(FailureClass::Verify, "image-differs", message));
-            }
-        } else {
-            session.write(&ready.image, &options, &pen).await?;
+        let ready = made_once(run, chip, *index, secret, shared).await?;
+        let what = format!("image `{}` as ciphertext", image.name);
+        put(attempt, turn, &ready, &what).await?;
+    }
+    Ok(())
+}
+
+/// Writes what was made for the unit's key, or compares it.
+pub(super) async fn put(
+    attempt: &mut Attempt<'_>,
+    turn: Turn<'_>,
+    ready: &Ciphertext,
+    what: &str,
+) -> Result<(), Failure> {
+    let options = WriteOptions {
+        skip_unchanged: true,
+        verify: true,
+        retries: BLOCK_RETRIES,
+    };
+    let verified_only = attempt.is_verified_only();
+    let pen = attempt.pen(turn.step);
+    let session = attempt.chip.session()?;
+    if verified_only {
+        let found = session.md5(ready.image.offset(), ready.length).await?;
+        if found != ready.md5 {
+            let message = format!("what is in flash differs from {what}");
+            return Err(Failure::new(FailureClass::Verify, "image-differs", message));
         }
+    } else {
+        session.write(&ready.image, &options, &pen).await?;
     }
     Ok(())
 }
@@ -228,35 +245,67 @@ pub(in crate::runner) struct Ciphertext {
     md5: station_device::flash::Md5Digest,
 }
 
+impl Ciphertext {
+    /// Takes the bytes as they go into flash at `offset`.
+    pub(super) fn prepare(name: &str, offset: u32, bytes: Vec<u8>) -> Result<Self, Failure> {
+        use md5::Digest as _;
+        let length = u32::try_from(bytes.len())
+            .map_err(|_| Failure::station("image-too-long", "more bytes than any flash"))?;
+        let md5 = md5::Md5::digest(&bytes).into();
+        let image = PreparedImage::prepare(name, offset, bytes.into())?;
+        Ok(Self { image, length, md5 })
+    }
+
+    /// How many bytes it has, and what the chip computes over them when they are there.
+    pub(super) fn proof(&self) -> (u32, station_device::flash::Md5Digest) {
+        (self.length, self.md5)
+    }
+}
+
+/// An image of the plan as ciphertext; made once for all bays where all units have the key.
+pub(super) async fn made_once(
+    run: &RunContext,
+    chip: Chip,
+    index: usize,
+    secret: &Secret,
+    shared: bool,
+) -> Result<Ciphertext, Failure> {
+    let image = run.plan.contents().images.get(index);
+    let image = image.ok_or_else(|| Failure::internal("the plan's list of images"))?;
+    if !shared {
+        return encrypted(chip, image, secret).await;
+    }
+    let of = (index, chip, secret.fingerprint());
+    let made = run
+        .ciphertexts
+        .get_or_make(of, || encrypted(chip, image, secret));
+    made.await
+}
+
 /// Encrypts away from the runtime's own threads.
 async fn encrypted(chip: Chip, image: &PlanImage, secret: &Secret) -> Result<Ciphertext, Failure> {
     let (name, offset) = (image.name.clone(), image.offset);
     let (bytes, secret) = (Arc::clone(&image.bytes), secret.clone());
     let work = tokio::task::spawn_blocking(move || {
-        use md5::Digest as _;
         let failed = |error: encryption::EncryptionError| {
             Failure::station(error.code(), format!("image `{name}`: {error}"))
         };
         let key = FlashKey::new(Scheme::of(chip), secret).map_err(failed)?;
         let plain = encryption::filled_up(bytes.to_vec());
         let ciphertext = encryption::encrypt(&key, offset, &plain).map_err(failed)?;
-        let length = u32::try_from(ciphertext.len())
-            .map_err(|_| Failure::station("image-too-long", "more bytes than any flash"))?;
-        let md5 = md5::Md5::digest(&ciphertext).into();
-        let image = PreparedImage::prepare(name.as_str(), offset, ciphertext.into())?;
-        Ok(Ciphertext { image, length, md5 })
+        Ciphertext::prepare(&name, offset, ciphertext)
     });
     work.await
         .unwrap_or_else(|_| Err(Failure::internal("the encryption")))
 }
 
 /// Every fuse, read afresh.
-async fn read(attempt: &mut Attempt<'_>) -> Result<Snapshot, Failure> {
+pub(super) async fn read(attempt: &mut Attempt<'_>) -> Result<Snapshot, Failure> {
     Ok(attempt.chip.session()?.fuse_snapshot().await?)
 }
 
 /// The pulses that a wish needs on this unit.
-async fn plan(attempt: &mut Attempt<'_>, wish: &Wish) -> Result<BurnPlan, Failure> {
+pub(super) async fn plan(attempt: &mut Attempt<'_>, wish: &Wish) -> Result<BurnPlan, Failure> {
     let burns = attempt.burns().await?;
     let snapshot = read(attempt).await?;
     let refusals = match BurnPlan::make(&snapshot, wish, &burns.earlier) {
@@ -293,7 +342,7 @@ async fn burn(attempt: &mut Attempt<'_>, turn: Turn<'_>, wish: Wish) -> Result<(
 }
 
 /// Burns a plan, unless it is empty or the unit is only verified.
-async fn carry_out(
+pub(super) async fn carry_out(
     attempt: &mut Attempt<'_>,
     turn: Turn<'_>,
     plan: BurnPlan,

@@ -4,12 +4,19 @@ use station_device::flash::{Phase, PreparedImage, ProgressSink, SECTOR, WriteOpt
 
 use super::policy;
 use crate::outcome::{Failure, FailureClass};
-use crate::plan::{Check, Encoding, Erase, Flash, Range, WriteBytes};
+use crate::plan::{Action, Check, Encoding, EncryptedBy, Erase, Flash, Range, WriteBytes};
 use crate::runner::attempt::{Attempt, Turn};
 use crate::runner::prepared::ReadyImage;
+use crate::template::Values;
 
 /// How often a block is sent again within one try of a step.
 pub(super) const BLOCK_RETRIES: u32 = 2;
+
+/// So few bytes are made ready on the spot; more go to another thread.
+const AT_ONCE: usize = 128 * 1024;
+
+/// Erased flash.
+const ERASED: u8 = 0xFF;
 
 /// Makes flash blank.
 pub(super) async fn erase(
@@ -40,9 +47,6 @@ pub(super) async fn flash(
     turn: Turn<'_>,
     what: &Flash,
 ) -> Result<(), Failure> {
-    if attempt.is_verified_only() {
-        return compare(attempt, turn, &what.images).await;
-    }
     let options = WriteOptions {
         skip_unchanged: what.skip_unchanged,
         verify: what.verify,
@@ -59,6 +63,9 @@ pub(super) async fn flash(
         .copied()
         .filter(|index| !(encrypted && plan.is_encrypted(*index)))
         .collect();
+    if attempt.is_verified_only() {
+        return compare(attempt, turn, &written).await;
+    }
     for image in meant_for_unit(attempt, &written)? {
         let session = attempt.chip.session()?;
         session.write(&image.prepared, &options, &pen).await?;
@@ -112,7 +119,7 @@ pub(super) async fn data(
     turn: Turn<'_>,
     what: &WriteBytes,
 ) -> Result<(), Failure> {
-    let bytes = rendered(attempt, what)?;
+    let bytes = rendered(&attempt.values, what).await?;
     write(attempt, turn, what, &bytes).await
 }
 
@@ -122,7 +129,7 @@ pub(super) async fn serial(
     turn: Turn<'_>,
     what: &WriteBytes,
 ) -> Result<(), Failure> {
-    let bytes = rendered(attempt, what)?;
+    let bytes = rendered(&attempt.values, what).await?;
     write(attempt, turn, what, &bytes).await?;
     let length = length_of(&bytes)?;
     let pen = attempt.pen(turn.step);
@@ -152,13 +159,24 @@ async fn write(
     let Range { offset, size } = what.range;
     let mut content = bytes.to_vec();
     let room = usize::try_from(size).unwrap_or(usize::MAX);
-    let sectors = content.len().next_multiple_of(SECTOR).min(room);
+    let filled = if what.pad == ERASED {
+        content.len().next_multiple_of(SECTOR).min(room)
+    } else {
+        room
+    };
     if what.clear {
         // To the end of the last sector, so that what is not written is known to be blank too.
-        content.resize(sectors, 0xFF);
+        content.resize(filled, what.pad);
     }
-    // At most 64 KiB, the bound of a rendered text: quick enough for a bay's own task.
-    let image = PreparedImage::prepare(turn.step.name.as_str(), offset, content.into())?;
+    let name = turn.step.name.to_string();
+    let at_once = content.len() <= AT_ONCE;
+    let prepare = move || PreparedImage::prepare(name, offset, content.into());
+    let image = if at_once {
+        prepare()?
+    } else {
+        let prepared = tokio::task::spawn_blocking(prepare).await;
+        prepared.map_err(|_| Failure::internal("the preparation of flash"))??
+    };
     let options = WriteOptions {
         skip_unchanged: false,
         verify: true,
@@ -167,17 +185,23 @@ async fn write(
     let pen = attempt.pen(turn.step);
     let session = attempt.chip.session()?;
     session.write(&image, &options, &pen).await?;
-    if what.clear && sectors < room {
-        let rest = length_of_count(room - sectors)?;
-        let from = offset + length_of_count(sectors)?;
+    if what.clear && filled < room {
+        let rest = length_of_count(room - filled)?;
+        let from = offset + length_of_count(filled)?;
         session.erase_region(from, rest).await?;
     }
     Ok(())
 }
 
-/// The bytes a template gives for this unit; never none, never more than there is room for.
-fn rendered(attempt: &Attempt<'_>, what: &WriteBytes) -> Result<Vec<u8>, Failure> {
-    let text = what.value.render(&attempt.values)?;
+/// The bytes of this unit; never none, never more than there is room for.
+async fn rendered(values: &Values, what: &WriteBytes) -> Result<Vec<u8>, Failure> {
+    let text = what.value.render(values)?;
+    if let Some(files) = &what.files {
+        let files = files.clone();
+        let read = tokio::task::spawn_blocking(move || files.read(&text)).await;
+        let read = read.map_err(|_| Failure::internal("reading a file"))?;
+        return read.map_err(|error| Failure::station(error.code(), error.to_string()));
+    }
     let bytes = encode(&text, what.encoding)?;
     let room = usize::try_from(what.range.size).unwrap_or(usize::MAX);
     if bytes.is_empty() {
@@ -185,8 +209,9 @@ fn rendered(attempt: &Attempt<'_>, what: &WriteBytes) -> Result<Vec<u8>, Failure
         return Err(Failure::station("value-empty", message));
     }
     if bytes.len() > room {
+        // What it is may be a secret.
         let message = format!(
-            "`{text}` has {} bytes, there is room for {room}",
+            "the value of this unit has {} bytes, there is room for {room}",
             bytes.len()
         );
         return Err(Failure::station("value-too-long", message));
@@ -196,12 +221,12 @@ fn rendered(attempt: &Attempt<'_>, what: &WriteBytes) -> Result<Vec<u8>, Failure
 
 /// Turns text into bytes.
 pub(super) fn encode(text: &str, encoding: Encoding) -> Result<Vec<u8>, Failure> {
-    match encoding {
-        Encoding::Text => Ok(text.as_bytes().to_vec()),
-        Encoding::Hex => hex::decode(text.trim()).map_err(|error| {
-            Failure::station("value-not-hex", format!("`{text}` is not hex: {error}"))
-        }),
-    }
+    let code = match encoding {
+        Encoding::Text | Encoding::Hex => "value-not-hex",
+        Encoding::Base64 => "value-not-base64",
+    };
+    let decoded = encoding.decode(text);
+    decoded.map_err(|reason| Failure::station(code, format!("the value of this unit: {reason}")))
 }
 
 fn length_of(bytes: &[u8]) -> Result<u32, Failure> {
@@ -254,6 +279,30 @@ pub(super) async fn check(
                 return Err(Failure::station("security-unknown", message));
             }
             (Some(_), Some(_)) | (None, _) => {}
+        }
+    }
+    if what.flash_encryption == Some(true) && identity.is_encrypted_for_good() == Some(false) {
+        return refuse_for_now(attempt, turn);
+    }
+    Ok(())
+}
+
+/// A bootloader that was to encrypt for good has burned its count by now; one that was built for
+/// development leaves bits with which encryption can be switched off.
+fn refuse_for_now(attempt: &Attempt<'_>, turn: Turn<'_>) -> Result<(), Failure> {
+    let steps = attempt.run.plan.contents().steps.iter();
+    for step in steps.take_while(|step| step.name != turn.step.name) {
+        if let Action::FlashEncryption(encryption) = &step.action
+            && encryption.release
+            && encryption.content == EncryptedBy::Bootloader
+            && attempt.is_meant(step)?
+        {
+            let message = "flash encryption can be switched off again on this chip";
+            let failure = Failure::new(FailureClass::Verify, "security-differs", message);
+            return Err(failure.hinted(
+                "the bootloader was built for development: build it with \
+                 CONFIG_SECURE_FLASH_ENCRYPTION_MODE_RELEASE",
+            ));
         }
     }
     Ok(())

@@ -7,11 +7,14 @@
 //! chip is changed.
 
 mod burn;
+mod chip_encrypts;
 mod command;
 mod console;
+mod first_boot;
 mod flash;
 mod identify;
 mod measure;
+mod nvs;
 mod policy;
 mod read;
 mod secrets;
@@ -58,9 +61,13 @@ pub(super) async fn perform(attempt: &mut Attempt<'_>, turn: Turn<'_>) -> Result
     match action {
         Action::Identify(_) | Action::Command(_) => {}
         Action::Erase(what) => flash::erase(attempt, turn, what).await?,
+        Action::Flash(what) if what.encrypted => {
+            chip_encrypts::flash(attempt, turn, what).await?;
+        }
         Action::Flash(what) => flash::flash(attempt, turn, what).await?,
         Action::Data(what) => flash::data(attempt, turn, what).await?,
         Action::Serial(what) => flash::serial(attempt, turn, what).await?,
+        Action::Nvs(what) => nvs::nvs(attempt, turn, what).await?,
         Action::Boot(boot) => console::boot(attempt, turn, boot).await?,
         Action::Test(test) => console::test(attempt, turn, test).await?,
         Action::Check(what) => flash::check(attempt, turn, what).await?,
@@ -79,6 +86,7 @@ fn skipped_by_now(attempt: &Attempt<'_>, action: &Action) -> bool {
         Action::Erase(_) | Action::Data(_) | Action::Serial(_) => verified_only || foreign,
         // On a unit that is only verified they compare instead of writing.
         Action::Flash(_)
+        | Action::Nvs(_)
         | Action::Efuse(_)
         | Action::Key(_)
         | Action::FlashEncryption(_)
@@ -102,6 +110,7 @@ pub(super) fn talks_to_application(action: &Action) -> bool {
         | Action::Flash(_)
         | Action::Data(_)
         | Action::Serial(_)
+        | Action::Nvs(_)
         | Action::Command(_)
         | Action::Check(_)
         | Action::Read(_)

@@ -1,21 +1,25 @@
 //! `read`: flash content that is recorded or compared.
 
+use station_esp::nvs;
+
 use super::flash::encode;
 use super::measure::judge;
-use crate::outcome::{Failure, FailureClass, Limits};
-use crate::plan::{Encoding, Measure, Read};
+use crate::outcome::{Failure, FailureClass, Verdict};
+use crate::plan::{Encoding, Read, ReadForm};
 use crate::runner::attempt::{Attempt, Turn};
+use crate::wish::number;
 
-/// Reads flash; compares it, records its text, stores its bytes, as the step says.
+/// Reads flash; compares it, records its value, stores its bytes, as the step says.
 ///
-/// What is compared must stand at the beginning, and nothing but padding (0x00, 0xFF) behind it.
+/// Bytes that are compared must stand at the beginning, and nothing but padding (0x00, 0xFF) behind
+/// them.
 pub(super) async fn read(
     attempt: &mut Attempt<'_>,
     turn: Turn<'_>,
     what: &Read,
 ) -> Result<(), Failure> {
     let wanted = match &what.equals {
-        Some(template) => Some(encode(&template.render(&attempt.values)?, what.encoding)?),
+        Some(template) => Some(template.render(&attempt.values)?),
         None => None,
     };
     let pen = attempt.pen(turn.step);
@@ -26,37 +30,131 @@ pub(super) async fn read(
     if what.attach {
         attempt.attach(turn, "flash", bytes.clone()).await;
     }
-    let content = without_padding(&bytes);
-    if let Some(name) = &what.measure {
-        let measure = Measure {
-            name: name.clone(),
-            unit: None,
-            limits: Limits::default(),
-            numeric: false,
-        };
-        let (measurement, failure) = judge(&measure, &text_of(content, what.encoding)?);
+    let seen = match &what.form {
+        ReadForm::Bytes(encoding) => of_bytes(what, &bytes, *encoding, wanted.as_deref())?,
+        ReadForm::Number { big_endian, .. } => {
+            of_number(what, &bytes, *big_endian, wanted.as_deref())?
+        }
+        ReadForm::Nvs { namespace, key } => {
+            of_nvs(&bytes, (namespace.as_str(), key.as_str()), wanted)?
+        }
+    };
+    let (wanted, differs) = match seen.wanted {
+        Some((wanted, differs)) => (Some(wanted), differs),
+        None => (None, None),
+    };
+    if let Some(measure) = &what.measure {
+        let mut measure = measure.clone();
+        measure.limits.equals = wanted;
+        let (mut measurement, failure) = judge(&measure, &seen.text?);
+        if differs.is_some() {
+            measurement.verdict = Verdict::Fail;
+        }
         attempt.measured(turn, measurement).await;
-        if let Some(failure) = failure {
+        if let (None, Some(failure)) = (&differs, failure) {
             return Err(failure);
         }
     }
-    match wanted {
-        Some(wanted) if !stands_alone(&wanted, &bytes) => {
-            let start = &content[..content.len().min(64)];
-            let message = format!(
-                "0x{:x} reads `{}`, wanted `{}`",
-                what.range.offset,
-                start.escape_ascii(),
-                wanted.escape_ascii()
-            );
-            Err(Failure::new(
-                FailureClass::Verify,
-                "content-differs",
-                message,
-            ))
+    differs.map_or(Ok(()), Err)
+}
+
+/// What was found, as text.
+struct Seen {
+    /// The value, or why it is none.
+    text: Result<String, Failure>,
+    /// What it should be, and how it differs if it does.
+    wanted: Option<(String, Option<Failure>)>,
+}
+
+fn differs(message: String) -> Failure {
+    Failure::new(FailureClass::Verify, "content-differs", message)
+}
+
+fn of_bytes(
+    what: &Read,
+    bytes: &[u8],
+    encoding: Encoding,
+    wanted: Option<&str>,
+) -> Result<Seen, Failure> {
+    let content = without_padding(bytes);
+    let wanted = match wanted {
+        Some(text) => {
+            let wanted = encode(text, encoding)?;
+            let other = (!stands_alone(&wanted, bytes)).then(|| {
+                let start = &content[..content.len().min(64)];
+                differs(format!(
+                    "0x{:x} reads `{}`, wanted `{}`",
+                    what.range.offset,
+                    start.escape_ascii(),
+                    wanted.escape_ascii()
+                ))
+            });
+            Some((text_of(without_padding(&wanted), encoding)?, other))
         }
-        Some(_) | None => Ok(()),
-    }
+        None => None,
+    };
+    let text = text_of(content, encoding);
+    Ok(Seen { text, wanted })
+}
+
+fn of_number(
+    what: &Read,
+    bytes: &[u8],
+    big_endian: bool,
+    wanted: Option<&str>,
+) -> Result<Seen, Failure> {
+    let fold = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+    let found = if big_endian {
+        bytes.iter().fold(0, fold)
+    } else {
+        bytes.iter().rev().fold(0, fold)
+    };
+    let wanted = match wanted {
+        Some(text) => {
+            let wanted = number(text).ok_or_else(|| {
+                Failure::station("value-not-number", format!("`{text}` is no number"))
+            })?;
+            let other = (found != wanted).then(|| {
+                let at = what.range.offset;
+                differs(format!("0x{at:x} reads {found}, wanted {wanted}"))
+            });
+            Some((wanted.to_string(), other))
+        }
+        None => None,
+    };
+    let text = Ok(found.to_string());
+    Ok(Seen { text, wanted })
+}
+
+/// No value appears in a message: some are secrets.
+fn of_nvs(
+    bytes: &[u8],
+    (namespace, key): (&str, &str),
+    wanted: Option<String>,
+) -> Result<Seen, Failure> {
+    let place = format!("`{namespace}`/`{key}`");
+    let image = nvs::parse(bytes, None)
+        .map_err(|error| Failure::new(FailureClass::Verify, error.code(), error.to_string()))?;
+    let Some(found) = image.find(namespace, key) else {
+        let why = if image.looks_encrypted() {
+            format!("{place} cannot be found, for the partition looks encrypted")
+        } else {
+            format!("{place} is not there")
+        };
+        return Err(Failure::new(FailureClass::Verify, "nvs-value-missing", why));
+    };
+    let text = found.value.text();
+    let wanted = wanted.map(|mut wanted| {
+        if matches!(found.value, nvs::Value::Blob(_)) {
+            wanted.make_ascii_lowercase();
+        }
+        let other = (wanted != text).then(|| differs(format!("{place} has another value")));
+        (wanted, other)
+    });
+    Ok(Seen {
+        text: Ok(text),
+        wanted,
+    })
 }
 
 fn is_padding(byte: &u8) -> bool {
@@ -80,7 +178,7 @@ fn stands_alone(wanted: &[u8], bytes: &[u8]) -> bool {
 
 fn text_of(content: &[u8], encoding: Encoding) -> Result<String, Failure> {
     match encoding {
-        Encoding::Hex => Ok(hex::encode(content)),
+        Encoding::Hex | Encoding::Base64 => Ok(hex::encode(content)),
         Encoding::Text => match std::str::from_utf8(content) {
             Ok(text) => Ok(text.to_owned()),
             Err(_) => {

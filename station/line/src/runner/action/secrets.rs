@@ -6,8 +6,10 @@
 use station_esp::secret::Secret;
 
 use crate::event::EventKind;
-use crate::journal::JournalError;
-use crate::keys::{Custody, KeyError, KeyOrder, KeyOwner, KeyRecord, KeySource, KeyStore};
+use crate::keys::{
+    Custody, Forgotten, KeyError, KeyOrder, KeyOwner, KeyRecord, KeySource, KeyStore, for_purpose,
+    is_said,
+};
 use crate::outcome::{Failure, FailureClass};
 use crate::plan::{PlanKey, PlanKeySource};
 use crate::runner::attempt::Attempt;
@@ -62,12 +64,22 @@ async fn record(attempt: &mut Attempt<'_>, key: &PlanKey) -> Result<Option<KeyRe
     ask(attempt, move |store| store.record(&name, &owner)).await
 }
 
-/// The unit's key, made if need be, sealed and on record.
+/// The unit's key, made if need be, sealed and on record; as it is burned, however it is kept.
 pub(super) async fn obtain(
     attempt: &mut Attempt<'_>,
     key: &PlanKey,
     purpose: &str,
 ) -> Result<Held, Failure> {
+    match kept(attempt, key, purpose).await? {
+        Held::Key(secret) => match for_purpose(purpose, &secret) {
+            Ok(key) => Ok(Held::Key(key)),
+            Err(error) => Err(of_keys(&error)),
+        },
+        held @ (Held::Forgotten | Held::Absent) => Ok(held),
+    }
+}
+
+async fn kept(attempt: &mut Attempt<'_>, key: &PlanKey, purpose: &str) -> Result<Held, Failure> {
     if let Some(record) = record(attempt, key).await?
         && record.forgotten.is_some()
     {
@@ -123,6 +135,20 @@ fn listed(
     })
 }
 
+/// A key that is there, without making one or saying that it is used.
+pub(super) async fn known(
+    attempt: &mut Attempt<'_>,
+    key: &PlanKey,
+) -> Result<Option<Secret>, Failure> {
+    match record(attempt, key).await? {
+        Some(record) if record.forgotten.is_none() => match reveal(attempt, key).await? {
+            Held::Key(secret) => Ok(Some(secret)),
+            Held::Forgotten | Held::Absent => Ok(None),
+        },
+        Some(_) | None => Ok(None),
+    }
+}
+
 /// A key that is there already, without making one.
 async fn reveal(attempt: &mut Attempt<'_>, key: &PlanKey) -> Result<Held, Failure> {
     let (name, owner) = (key.name.clone(), owner(attempt, key)?);
@@ -158,52 +184,25 @@ pub(super) async fn note_forgotten(
     attempt: &mut Attempt<'_>,
     key: &PlanKey,
 ) -> Result<(), Failure> {
-    let Some(kept) = record(attempt, key).await? else {
-        return Ok(());
-    };
-    let mac = kept.owner.mac().cloned();
-    let journal = attempt.run.journal.clone();
-    let asked = tokio::task::spawn_blocking(move || {
-        let rows = journal.reader()?.keys(mac.as_ref(), usize::MAX)?;
-        Ok::<_, JournalError>(rows)
-    });
-    let rows = match asked.await {
-        Ok(Ok(rows)) => rows,
+    let (name, owner) = (key.name.clone(), owner(attempt, key)?);
+    match ask(attempt, move |store| store.unsaid_of(&name, &owner)).await? {
+        Some(record) => say(attempt, record).await,
+        None => Ok(()),
+    }
+}
+
+/// Puts on record that a key is destroyed, unless a crash came just after that was done.
+async fn say(attempt: &mut Attempt<'_>, record: KeyRecord) -> Result<(), Failure> {
+    let (journal, asked) = (attempt.run.journal.clone(), record.clone());
+    let said = match tokio::task::spawn_blocking(move || is_said(&journal, &asked)).await {
+        Ok(Ok(said)) => said,
         Ok(Err(error)) => return Err(Failure::station(error.code(), error.to_string())),
         Err(_) => return Err(Failure::internal("the journal's reader")),
     };
-    let unsaid = rows.iter().any(|row| {
-        row.name == kept.name.as_str()
-            && row.mac.as_ref() == kept.owner.mac()
-            && row.forgotten_at.is_none()
-    });
-    if unsaid {
-        // A crash between the tombstone and the end of the sealed file left the file.
-        let (name, owner, at) = (
-            kept.name.clone(),
-            kept.owner.clone(),
-            attempt.run.clock.now(),
-        );
-        ask(attempt, move |store| {
-            store.forget(&name, &owner, REASON, at)
-        })
-        .await?;
-        destroyed(attempt, &kept).await?;
+    if let (false, Some(end)) = (said, record.end(Some(attempt.id))) {
+        attempt.bay.pen().write(end).await?;
     }
-    Ok(())
-}
-
-/// Puts on record that a key is destroyed.
-async fn destroyed(attempt: &mut Attempt<'_>, record: &KeyRecord) -> Result<(), Failure> {
-    let event = EventKind::KeyForgotten {
-        attempt: Some(attempt.id),
-        key: record.name.to_string(),
-        mac: record.owner.mac().cloned(),
-        fingerprint: record.fingerprint.clone(),
-        by: "recipe".to_owned(),
-        reason: REASON.to_owned(),
-    };
-    attempt.bay.pen().write(event).await
+    ask(attempt, move |store| store.said(&record)).await
 }
 
 /// Destroys a key that the chip has by now, if the recipe wants it so.
@@ -212,10 +211,11 @@ pub(super) async fn forget(attempt: &mut Attempt<'_>, key: &PlanKey) -> Result<(
         return Ok(());
     }
     let (name, owner) = (key.name.clone(), owner(attempt, key)?);
-    let at = attempt.run.clock.now();
-    let record = ask(attempt, move |store| {
-        store.forget(&name, &owner, REASON, at)
-    })
-    .await?;
-    destroyed(attempt, &record).await
+    let end = Forgotten {
+        at: attempt.run.clock.now(),
+        by: "recipe".to_owned(),
+        reason: REASON.to_owned(),
+    };
+    let record = ask(attempt, move |store| store.forget(&name, &owner, end)).await?;
+    say(attempt, record).await
 }

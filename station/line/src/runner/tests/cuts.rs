@@ -10,7 +10,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use station_virtual::fault::{PowerLoss, PulseMoment};
 
-use super::plant::{C3, ESP32, Kind, Plant, S3};
+use super::plant::{C2, C3, ESP32, Kind, OLD_ESP32, Plant, S3};
 use crate::event::{EventKind, Mac};
 use crate::outcome::Outcome;
 use crate::runner::AttemptReport;
@@ -285,4 +285,24 @@ async fn an_esp32c3_whose_power_fails_at_any_byte_ends_complete_or_put_aside() {
 #[tokio::test(start_paused = true)]
 async fn an_esp32_whose_power_fails_at_any_byte_ends_complete_or_put_aside() {
     any_byte(&ESP32, 35).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_esp32_whose_power_fails_at_any_pulse_ends_complete_or_put_aside() {
+    every_pulse(&OLD_ESP32).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_esp32c2_whose_power_fails_at_any_pulse_ends_complete_or_put_aside() {
+    every_pulse(&C2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_esp32_whose_power_fails_at_any_byte_ends_complete_or_put_aside() {
+    any_byte(&OLD_ESP32, 36).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_esp32c2_whose_power_fails_at_any_byte_ends_complete_or_put_aside() {
+    any_byte(&C2, 37).await;
 }

@@ -9,7 +9,7 @@ use station_virtual::fault::{PowerLoss, PulseMoment};
 use station_virtual::server::ResetTo;
 use tokio::io::AsyncReadExt as _;
 
-use super::plant::{C3, ESP32, Kind, Plant, S3, recipe};
+use super::plant::{C2, C3, ESP32, Kind, OLD_ESP32, Plant, S3, recipe};
 use super::room::{SOUND, board_saying};
 use crate::event::{EventKind, Mac, ReconcileVerdict};
 use crate::keys::{KeyName, KeyOwner};
@@ -50,6 +50,16 @@ async fn a_sound_esp32c3_gets_keys_encryption_secure_boot_and_a_closed_loader() 
 #[tokio::test(start_paused = true)]
 async fn a_sound_esp32_gets_encryption_secure_boot_and_a_closed_loader() {
     a_sound_unit_passes(&ESP32).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sound_old_esp32_gets_encryption_and_the_first_secure_boot() {
+    a_sound_unit_passes(&OLD_ESP32).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sound_esp32c2_gets_its_key_and_the_digest_of_secure_boot_in_one_pulse() {
+    a_sound_unit_passes(&C2).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use station_esp::Chip;
-use station_esp::chip::Revision;
-use station_esp::secure::signature::{self, PrivateKey};
+use station_esp::chip::{MemoryKind, Revision};
+use station_esp::secure::signature::{self, Algorithm, PrivateKey, v1};
 use station_virtual::AppScript;
 use station_virtual::chip::ChipConfig;
 use tempfile::TempDir;
@@ -31,6 +31,7 @@ serial,data,0x40,0x20000,0x1000,
 ";
 
 /// What differs from chip to chip.
+#[derive(Clone, Copy)]
 pub(super) struct Kind {
     pub(super) chip: Chip,
     /// Lines at the top of the recipe.
@@ -43,7 +44,27 @@ pub(super) struct Kind {
     pub(super) fuses: &'static str,
     /// The fuse that closes the loader.
     pub(super) last: &'static str,
+    /// What secure boot trusts.
+    pub(super) secure_boot: &'static str,
+    /// How images are signed.
+    pub(super) signed: Signed,
+    /// The silicon of an ESP32.
+    pub(super) revision: Revision,
 }
+
+/// How images are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signed {
+    /// For version 2, with RSA.
+    Rsa,
+    /// For version 2, on a curve.
+    Curve,
+    /// For version 1.
+    First,
+}
+
+/// Secure boot version 2 with the plant's key.
+const SECOND: &str = "digests = [{ public_key = \"signing.pem\" }]";
 
 pub(super) const S3: Kind = Kind {
     chip: Chip::Esp32S3,
@@ -53,6 +74,9 @@ pub(super) const S3: Kind = Kind {
     fuses: "fields = { DIS_PAD_JTAG = true, DIS_USB_JTAG = true }, \
             block_usr_data = \"hex:{serial|ascii|pad32}\"",
     last: "ENABLE_SECURITY_DOWNLOAD",
+    secure_boot: SECOND,
+    signed: Signed::Rsa,
+    revision: Revision::new(3, 0),
 };
 
 pub(super) const C3: Kind = Kind {
@@ -63,6 +87,9 @@ pub(super) const C3: Kind = Kind {
     fuses: "fields = { DIS_PAD_JTAG = true, DIS_USB_JTAG = true }, \
             block_usr_data = \"hex:{serial|ascii|pad32}\"",
     last: "ENABLE_SECURITY_DOWNLOAD",
+    secure_boot: SECOND,
+    signed: Signed::Rsa,
+    revision: Revision::new(3, 0),
 };
 
 pub(super) const ESP32: Kind = Kind {
@@ -72,6 +99,35 @@ pub(super) const ESP32: Kind = Kind {
     hmac: "",
     fuses: "fields = { JTAG_DISABLE = true }, blocks = { BLOCK3 = \"hex:{serial|ascii|pad32}\" }",
     last: "UART_DOWNLOAD_DIS",
+    secure_boot: SECOND,
+    signed: Signed::Rsa,
+    revision: Revision::new(3, 0),
+};
+
+/// An ESP32 from before secure boot version 2. Its loader stays open.
+pub(super) const OLD_ESP32: Kind = Kind {
+    chip: Chip::Esp32,
+    head: "",
+    encryption: "esp32",
+    hmac: "",
+    fuses: "fields = { JTAG_DISABLE = true }, blocks = { BLOCK3 = \"hex:{serial|ascii|pad32}\" }",
+    last: "CONSOLE_DEBUG_DISABLE",
+    secure_boot: "version = 1, key = { source = \"generate\" }, signed_by = \"signing.pem\"",
+    signed: Signed::First,
+    revision: Revision::new(1, 0),
+};
+
+/// The key block in halves, burned once.
+pub(super) const C2: Kind = Kind {
+    chip: Chip::Esp32C2,
+    head: "",
+    encryption: "xts128_derived",
+    hmac: "",
+    fuses: "fields = { DIS_PAD_JTAG = true }",
+    last: "ENABLE_SECURITY_DOWNLOAD",
+    secure_boot: SECOND,
+    signed: Signed::Curve,
+    revision: Revision::new(1, 0),
 };
 
 const HMAC: &str = r#"
@@ -88,9 +144,15 @@ pub(super) struct Plant {
     pub(super) plan: Arc<Plan>,
 }
 
-fn signing_key() -> &'static PrivateKey {
-    static KEY: OnceLock<PrivateKey> = OnceLock::new();
-    KEY.get_or_init(|| PrivateKey::from_pem(SIGNING_KEY).unwrap())
+pub(super) fn signing_key(signed: Signed) -> &'static PrivateKey {
+    static RSA: OnceLock<PrivateKey> = OnceLock::new();
+    static CURVE: OnceLock<PrivateKey> = OnceLock::new();
+    match signed {
+        Signed::Rsa => RSA.get_or_init(|| PrivateKey::from_pem(SIGNING_KEY).unwrap()),
+        Signed::Curve | Signed::First => {
+            CURVE.get_or_init(|| PrivateKey::generate(Algorithm::EcdsaP256, &mut chance()).unwrap())
+        }
+    }
 }
 
 /// The whole recipe of a kind.
@@ -101,6 +163,7 @@ pub(super) fn recipe(kind: &Kind) -> String {
         hmac,
         fuses,
         last,
+        secure_boot,
         ..
     } = kind;
     let chip = kind.chip.name();
@@ -133,7 +196,7 @@ flash_encryption = {{ mode = "release", images = ["bootloader", "table", "app"],
   key = {{ kind = "{encryption}", source = "generate" }} }}
 [[step]]
 name = "secure boot"
-secure_boot = {{ digests = [{{ public_key = "signing.pem" }}] }}
+secure_boot = {{ {secure_boot} }}
 [[step]]
 name = "fuses"
 efuse = {{ {fuses} }}
@@ -150,24 +213,57 @@ test = {{ boot = true, expect = "SELFTEST READY", within = "3s", script = [
 
 /// Writes the files that the recipe names.
 pub(super) fn write_parts(kind: &Kind, folder: &TempDir) {
-    let (ram, rom) = match kind.chip {
-        Chip::Esp32 => (0x3FFF_0018, 0x3F40_0020),
-        Chip::Esp32S3 => (0x3FCD_5820, 0x3C00_0020),
-        _ => (0x3FCD_5820, 0x3C00_0020),
-    };
-    let key = signing_key();
+    let (ram, rom) = addresses(kind.chip);
+    let key = signing_key(kind.signed);
     let mut chance = chance();
+    let mut content = vec![0x13; 256];
     let mut signed = |name: &str, plain: &[u8]| {
-        let signed = signature::sign(plain, &[key], &mut chance).unwrap();
+        let signed = match (kind.signed, name) {
+            (Signed::First, "bootloader.bin") => plain.to_vec(),
+            (Signed::First, _) => v1::sign(plain, key, &mut chance).unwrap(),
+            (Signed::Rsa | Signed::Curve, _) => {
+                signature::sign(plain, &[key], &mut chance).unwrap()
+            }
+        };
         std::fs::write(folder.path().join(name), signed).unwrap();
     };
-    signed("bootloader.bin", &image_for(kind.chip, ram, &[0x13; 256]));
+    if kind.signed == Signed::First {
+        content.extend(v1::public_key_bytes(key.public()).unwrap());
+    }
+    signed("bootloader.bin", &image_for(kind.chip, ram, &content));
     signed("app.bin", &image_for(kind.chip, rom, &[0x77; 3000]));
+    // Bootloaders that encrypt on their first start: the virtual chip reads it in their log texts.
+    let mut development = b"flash_encrypt   ".to_vec();
+    let write = |name: &str, texts: &[u8]| {
+        std::fs::write(folder.path().join(name), image_for(kind.chip, ram, texts)).unwrap();
+    };
+    write("encrypting-development.bin", &development);
+    development.extend(b"Setting CRYPT_CNT for permanent encryption  ");
+    write("encrypting-release.bin", &development);
     std::fs::write(folder.path().join("partitions.csv"), PARTITIONS).unwrap();
     std::fs::write(folder.path().join("signing.pem"), key.public().to_pem()).unwrap();
 }
 
-fn chance() -> impl rand_chacha::rand_core::CryptoRng {
+/// Addresses in RAM and in mapped flash that images of a chip may have.
+fn addresses(chip: Chip) -> (u32, u32) {
+    match chip {
+        Chip::Esp32 => (0x3FFF_0018, 0x3F40_0020),
+        Chip::Esp32S3 | Chip::Esp32C3 => (0x3FCD_5820, 0x3C00_0020),
+        _ => {
+            let start = |kinds: [MemoryKind; 2]| {
+                let regions = &chip.spec().memory;
+                let of = |kind| regions.iter().find(|region| region.kind == kind);
+                kinds.into_iter().find_map(of).unwrap().start
+            };
+            (
+                start([MemoryKind::Dram, MemoryKind::Iram]) + 0x2000,
+                start([MemoryKind::Drom, MemoryKind::Irom]) + 0x20,
+            )
+        }
+    }
+}
+
+pub(super) fn chance() -> impl rand_chacha::rand_core::CryptoRng {
     use rand_chacha::rand_core::SeedableRng;
     rand_chacha::ChaCha20Rng::seed_from_u64(7)
 }
@@ -181,7 +277,12 @@ impl Plant {
     }
 
     pub(super) fn unreleased(kind: &'static Kind, recipe: &str) -> Self {
-        let room = Room::new(1);
+        Self::of_bays(kind, recipe, 1)
+    }
+
+    /// A plant of several bays.
+    pub(super) fn of_bays(kind: &'static Kind, recipe: &str, bays: usize) -> Self {
+        let room = Room::new(bays);
         write_parts(kind, &room.folder);
         let plan = compile(recipe, room.folder.path());
         let keys = room.folder.path().join("keys");
@@ -236,10 +337,15 @@ impl Plant {
     }
 
     pub(super) fn board(&self, unit: u64) -> ChipConfig {
-        let mut config = ChipConfig::new(self.kind.chip, unit, 1);
+        Self::board_of(self.kind, unit)
+    }
+
+    /// A sound board of a kind.
+    pub(super) fn board_of(kind: &Kind, unit: u64) -> ChipConfig {
+        let mut config = ChipConfig::new(kind.chip, unit, 1);
         config.app = Some(AppScript::parse(SOUND).unwrap());
-        if self.kind.chip == Chip::Esp32 {
-            config.revision = Revision::new(3, 0);
+        if kind.chip == Chip::Esp32 {
+            config.revision = kind.revision;
         }
         config
     }
@@ -294,18 +400,23 @@ impl Plant {
     }
 
     /// What the key blocks of a unit may hold: its keys, as far as the store has them, and the
-    /// digest of the signing key.
+    /// digest of the signing key; of the ESP32-C2 halves of both.
     fn secrets_of(&self, mac: &Mac) -> Vec<Vec<u8>> {
-        let mut known = vec![signing_key().public().digest().to_vec()];
-        for name in ["hmac", "encryption"] {
+        let digest = signing_key(self.kind.signed).public().digest();
+        let mut known = vec![digest.to_vec()];
+        for name in ["hmac", "encryption", "secure-boot"] {
             let name = KeyName::parse(name).unwrap();
             let owner = KeyOwner::Unit(mac.clone());
             let Ok(key) = self.keys.reveal(&name, &owner) else {
                 continue;
             };
             for part in key.expose().chunks(32) {
+                let mut reversed: Vec<u8> = part.iter().rev().copied().collect();
+                if part.len() == 16 {
+                    reversed.extend(&digest[..16]);
+                }
                 known.push(part.to_vec());
-                known.push(part.iter().rev().copied().collect());
+                known.push(reversed);
             }
         }
         known

@@ -10,11 +10,17 @@ use crate::chip::{ChipConfig, Mode, Port, VirtualChip};
 use crate::wire::Wire;
 
 /// An application of one segment that is mapped, as small as ROM and bootloader allow.
-fn application() -> Vec<u8> {
+fn application(chip: Chip) -> Vec<u8> {
+    let address: u32 = if chip == Chip::Esp32 {
+        0x3F40_0020
+    } else {
+        0x3C00_0020
+    };
     let mut image = vec![0xE9, 1, 2, 0x20];
-    image.extend_from_slice(&0x3C00_0020u32.to_le_bytes());
-    image.extend_from_slice(&[0xEE, 0, 0, 0, 5, 0, 0, 0, 0, 0xFF, 0xFF, 0, 0, 0, 0, 0]);
-    image.extend_from_slice(&0x3C00_0020u32.to_le_bytes());
+    image.extend_from_slice(&address.to_le_bytes());
+    let id = chip.spec().image_id as u8;
+    image.extend_from_slice(&[0xEE, 0, 0, 0, id, 0, 0, 0, 0, 0xFF, 0xFF, 0, 0, 0, 0, 0]);
+    image.extend_from_slice(&address.to_le_bytes());
     image.extend_from_slice(&16u32.to_le_bytes());
     // Sixteen equal bytes leave the checksum at its seed, which is its 16-byte line's last byte.
     image.extend_from_slice(&[0x11; 16]);
@@ -25,17 +31,16 @@ fn application() -> Vec<u8> {
 
 pub(super) fn bootable(mut config: ChipConfig) -> Rig {
     config.strapped = true;
+    let chip = config.chip;
     let mut rig = Rig::download(config);
     let flash = rig.chip.flash_mut();
-    flash
-        .load(
-            0,
-            station_esp::loader::bootloader(Chip::Esp32C3, 40).unwrap(),
-        )
-        .unwrap();
+    let crystal = chip.spec().typical_crystal_mhz();
+    let bootloader = station_esp::loader::bootloader(chip, crystal).unwrap();
+    let at = chip.spec().bootloader_offset;
+    flash.load(at, bootloader).unwrap();
     let table = Table::parse_csv("factory,app,factory,0x10000,1M,\n").unwrap();
     flash.load(0x8000, &table.to_binary()).unwrap();
-    flash.load(0x1_0000, &application()).unwrap();
+    flash.load(0x1_0000, &application(chip)).unwrap();
     rig.chip.strap_download(false);
     rig
 }

@@ -2,6 +2,8 @@
 
 mod boots;
 mod faults;
+mod first_boot;
+mod in_place;
 mod rig;
 mod rom;
 mod security;

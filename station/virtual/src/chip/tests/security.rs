@@ -16,16 +16,16 @@ use crate::chip::{ChipConfig, Mode, VirtualChip};
 use crate::fault::{PowerLoss, PulseMoment};
 
 /// Keys as people hold them.
-const KEY: [u8; 32] = *b"0123456789abcdefghijklmnopqrstuv";
+pub(super) const KEY: [u8; 32] = *b"0123456789abcdefghijklmnopqrstuv";
 
 /// Stores bytes in a block, in reverse order as keys are.
-fn store(chip: &mut VirtualChip, block: u8, bytes: &[u8]) {
+pub(super) fn store(chip: &mut VirtualChip, block: u8, bytes: &[u8]) {
     let mut bytes = bytes.to_vec();
     bytes.reverse();
     store_forward(chip, block, &bytes);
 }
 
-fn store_forward(chip: &mut VirtualChip, block: u8, bytes: &[u8]) {
+pub(super) fn store_forward(chip: &mut VirtualChip, block: u8, bytes: &[u8]) {
     chip.efuse_mut().edit(|image| {
         for (word, bytes) in image.block_mut(block).iter_mut().zip(bytes.chunks(4)) {
             *word = u32::from_le_bytes(bytes.try_into().unwrap());
@@ -33,7 +33,7 @@ fn store_forward(chip: &mut VirtualChip, block: u8, bytes: &[u8]) {
     });
 }
 
-fn set(chip: &mut VirtualChip, field: FieldName, value: u64) {
+pub(super) fn set(chip: &mut VirtualChip, field: FieldName, value: u64) {
     chip.efuse_mut()
         .edit(|image| image.write(field, value).unwrap());
 }
@@ -126,7 +126,7 @@ fn a_stub_goes_on_whatever_is_burned() {
 }
 
 /// Puts the key of a chip into its fuses and hides it.
-fn seal(chip: &mut VirtualChip) -> FlashKey {
+pub(super) fn seal(chip: &mut VirtualChip) -> FlashKey {
     let which = chip.config().chip;
     match which {
         Chip::Esp32 => {
@@ -161,6 +161,25 @@ fn seal(chip: &mut VirtualChip) -> FlashKey {
         }
     }
     FlashKey::new(Scheme::of(which), Secret::new(KEY.to_vec())).unwrap()
+}
+
+/// Closes the key that [`seal`] has put there.
+pub(super) fn protect_key(chip: &mut VirtualChip) {
+    let map = chip.efuse().map();
+    let slot = map.key_slots().next().unwrap();
+    let purpose = slot.purpose.and_then(|name| map.field(name));
+    let bits = [
+        slot.write_disable,
+        purpose.and_then(|field| field.write_disable),
+    ];
+    let closed = bits
+        .into_iter()
+        .flatten()
+        .fold(0, |all, bit| all | 1_u64 << bit);
+    chip.efuse_mut().edit(|image| {
+        let field = map.field("WR_DIS").unwrap();
+        image.set_number(field, closed).unwrap();
+    });
 }
 
 #[test]
@@ -254,7 +273,7 @@ fn a_rom_encrypts_what_it_is_asked_to_and_reads_back_ciphertext() {
 }
 
 /// Signs bootloader and application in flash.
-fn sign_flash(chip: &mut VirtualChip, key: &PrivateKey, rng: &mut ChaCha8Rng) {
+pub(super) fn sign_flash(chip: &mut VirtualChip, key: &PrivateKey, rng: &mut ChaCha8Rng) {
     let signers: [&dyn Signer; 1] = [key];
     for (at, length) in [(0, 0x8000), (0x1_0000, 0x1_0000)] {
         let bytes = chip.flash().bytes(at, length);
@@ -264,7 +283,7 @@ fn sign_flash(chip: &mut VirtualChip, key: &PrivateKey, rng: &mut ChaCha8Rng) {
     }
 }
 
-fn boots(rig: &mut Rig) -> bool {
+pub(super) fn boots(rig: &mut Rig) -> bool {
     rig.now += 3000 * MS;
     rig.chip.reset(rig.now);
     let log = rig.listen();

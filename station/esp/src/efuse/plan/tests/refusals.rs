@@ -236,10 +236,59 @@ fn secure_boot_needs_its_digest_and_a_bootloader_it_accepts() {
     assert_eq!(codes(&s3(), &wish), ["secure-boot-without-digest"]);
     let old = blank(Chip::Esp32, Revision::new(1, 0));
     assert!(codes(&old, &fields(&[("ABS_DONE_1", 1)])).contains(&"revision-too-old"));
+}
+
+#[test]
+fn the_first_secure_boot_must_have_its_key_its_digest_and_a_reason_on_newer_chips() {
+    let old = blank(Chip::Esp32, Revision::new(1, 0));
+    let mut wish = fields(&[("ABS_DONE_0", 1)]);
     assert_eq!(
-        codes(&old, &fields(&[("ABS_DONE_0", 1)])),
-        ["secure-boot-without-digest"]
+        codes(&old, &wish),
+        [
+            "secure-boot-without-digest",
+            "secure-boot-without-signed-content"
+        ]
     );
+    wish.content.digested = true;
+    assert_eq!(codes(&old, &wish), ["secure-boot-without-digest"]);
+    wish.keys = key("BLOCK2", "secure_boot_v1", 32).keys;
+    let plan = BurnPlan::make(&old, &wish, &[]).unwrap();
+    let last = plan.pulses().last().unwrap();
+    assert!(
+        last.does.iter().any(|does| does.contains("ABS_DONE_0")),
+        "{}",
+        plan.describe()
+    );
+    let first = plan.pulses().first().unwrap();
+    assert_eq!(first.block, 2, "the key comes before");
+    let newer = blank(Chip::Esp32, Revision::new(3, 0));
+    assert_eq!(codes(&newer, &wish), ["secure-boot-version-one"]);
+    wish.accepted = vec![Danger::SecureBootVersionOne];
+    assert!(BurnPlan::make(&newer, &wish, &[]).is_ok());
+    wish.fields.extend(fields(&[("ABS_DONE_1", 1)]).fields);
+    wish.accepted.extend(Danger::ALL);
+    assert!(codes(&newer, &wish).contains(&"secure-boot-both"));
+}
+
+#[test]
+fn a_key_of_the_first_secure_boot_that_stays_open_must_be_wanted() {
+    let mut old = blank(Chip::Esp32, Revision::new(1, 0));
+    old.fuses.block_mut(2).fill(0x1234_5678);
+    let mut wish = fields(&[("ABS_DONE_0", 1)]);
+    wish.content.digested = true;
+    assert_eq!(codes(&old, &wish), ["unprotected-key"]);
+    wish.read_protect = vec!["BLOCK2".to_owned()];
+    assert_eq!(codes(&old, &wish), ["unprotected-key"], "it stays writable");
+    wish.write_protect = vec!["BLOCK2".to_owned()];
+    assert!(BurnPlan::make(&old, &wish, &[]).is_ok());
+    let mut quarters = blank(Chip::Esp32, Revision::new(1, 0));
+    quarters.fuses.block_mut(0)[6] |= 1;
+    let mut wish = fields(&[("ABS_DONE_0", 1)]);
+    wish.content.digested = true;
+    wish.keys = key("BLOCK2", "secure_boot_v1", 32).keys;
+    assert!(codes(&quarters, &wish).contains(&"key-length"));
+    wish.keys = key("BLOCK2", "secure_boot_v1", 24).keys;
+    assert!(BurnPlan::make(&quarters, &wish, &[]).is_ok());
 }
 
 #[test]

@@ -67,6 +67,7 @@ pub(crate) fn daring() -> Wish {
         content: FlashContent {
             encrypted: ContentPlan::ByBootloader,
             signed_by: Vec::new(),
+            digested: false,
         },
         accepted: Danger::ALL.to_vec(),
         ..Wish::default()

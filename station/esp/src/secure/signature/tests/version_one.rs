@@ -114,3 +114,33 @@ fn what_is_no_bootloader_gets_no_digest() {
     let refused = v1::digest_bootloader(&short, &bootloader(340), &iv()).unwrap_err();
     assert_eq!(refused.code(), "bootloader-digest-key-length");
 }
+
+#[test]
+fn a_steady_digest_is_the_digest_with_its_own_iv_and_follows_from_key_and_bootloader() {
+    let (key, other) = (
+        Secret::new((0..32).collect()),
+        Secret::new((1..33).collect()),
+    );
+    let steady = v1::steady_digest(&key, &bootloader(340)).unwrap();
+    assert_eq!(steady.len(), v1::DIGEST_LENGTH);
+    assert_eq!(steady, v1::steady_digest(&key, &bootloader(340)).unwrap());
+    let iv = steady[..v1::IV_LENGTH].try_into().unwrap();
+    let whole = v1::digest_bootloader(&key, &bootloader(340), iv).unwrap();
+    assert_eq!(whole[..v1::DIGEST_LENGTH], steady);
+    let ivs = [
+        v1::steady_iv(&key, &bootloader(340)),
+        v1::steady_iv(&other, &bootloader(340)),
+        v1::steady_iv(&key, &bootloader(364)),
+    ];
+    assert!(ivs[0] != ivs[1] && ivs[0] != ivs[2] && ivs[0][..64] != ivs[0][64..]);
+}
+
+#[test]
+fn a_bootloader_carries_the_key_that_is_in_it() {
+    let key = rfc_key(Algorithm::EcdsaP256);
+    let mut image = bootloader(340);
+    assert!(!v1::carries(&image, key.public()).unwrap());
+    let bytes = v1::public_key_bytes(key.public()).unwrap();
+    image[100..164].copy_from_slice(&bytes);
+    assert!(v1::carries(&image, key.public()).unwrap());
+}
