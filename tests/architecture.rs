@@ -227,7 +227,14 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rsa", &["station/esp/src/secure", "station/esp/src/cert"]),
     ("ecdsa", &["station/esp/src/secure"]),
     ("p192", &["station/esp/src/secure", "station/esp/src/cert"]),
-    ("p256", &["station/esp/src/secure", "station/esp/src/cert"]),
+    (
+        "p256",
+        &[
+            "station/esp/src/secure",
+            "station/esp/src/cert",
+            "station/esp/src/matter",
+        ],
+    ),
     ("p384", &["station/esp/src/secure", "station/esp/src/cert"]),
     (
         "aes",

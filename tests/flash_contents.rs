@@ -11,6 +11,8 @@ use station::operation::{Call, Face, OperationError};
 use station::operations::registry;
 use station::rack::RackOptions;
 use station::station::{Station, StationOptions};
+use station_esp::matter::{Color, FactoryRecord};
+use station_esp::nvs;
 use station_esp::secure::signature::{Algorithm, PrivateKey};
 
 use crate::support::TestStation;
@@ -282,6 +284,133 @@ async fn a_table_of_values_names_only_files_its_caller_may_read_and_says_where_i
         .unwrap_err();
     assert_eq!(error.code, "nvs-file");
     assert!(error.message.contains("outside the folders"), "{error}");
+}
+
+/// A unit of a product for tests, with what else is asked for.
+fn matter_unit(out: &str, more: &Value) -> Value {
+    let mut order =
+        json!({"out": out, "vendor_id": "0xFFF1", "product_id": "0x8000", "serial": "SN-17"});
+    for (name, value) in more.as_object().into_iter().flatten() {
+        order[name] = value.clone();
+    }
+    order
+}
+
+#[tokio::test]
+async fn the_private_key_of_a_matter_unit_is_read_but_not_shown() {
+    let bench = Bench::new();
+    let image = bench.path("fctry.bin");
+    let key = "c0ffee".repeat(10);
+    let values = [
+        format!("chip-factory/dac-key:hex2bin={key}"),
+        format!("chip-factory/dac-pub-key:hex2bin={}", "0a".repeat(30)),
+    ];
+    let order = json!({"out": image, "values": values, "size": "0x3000"});
+    bench.done("esp_nvs_partition_create", order).await;
+    let read = bench
+        .done("esp_nvs_partition_read", json!({"file": image}))
+        .await;
+    assert_eq!(read["entries"][0]["value"], "(secret)");
+    assert_eq!(read["entries"][0]["length"], 30);
+    assert_eq!(read["entries"][1]["value"], "0a".repeat(30));
+    assert!(!read.to_string().contains("c0ffee"));
+}
+
+#[tokio::test]
+async fn a_matter_partition_fits_its_codes_and_holds_no_passcode() {
+    let bench = Bench::new();
+    let (out, passcode) = (
+        bench.path("fctry.bin"),
+        bench.write("passcode", "20202021\n"),
+    );
+    let unit = |more: Value| matter_unit(&out, &more);
+    let told = json!({"discriminator": 3840, "passcode_file": passcode, "iterations": 1000,
+        "salt": hex::encode("SPAKE2P Key Salt"), "color": "Gold", "labels": ["0/orientation/up"]});
+    let made = bench
+        .done("esp_matter_partition_create", unit(told.clone()))
+        .await;
+    assert_eq!(made["qr"], "MT:Y.K9042C00KA0648G00");
+    assert_eq!(made["manual_code"], "34970112332");
+    assert_eq!((&made["size"], mode(&out)), (&json!(0x6000), 0o600));
+    assert_eq!(
+        (&made["test_vendor"], &made["passcode_drawn"]),
+        (&json!(true), &json!(false))
+    );
+    let image = std::fs::read(&out).unwrap();
+    let record = FactoryRecord::read(&nvs::parse(&image, None).unwrap()).unwrap();
+    assert!(record.verifier.fits(&"20202021".parse().unwrap()));
+    assert_eq!(record.product.color, Some(Color::Gold));
+    assert_eq!(record.product.labels[0].value, "up");
+    // What one unit was made with is not written over, whoever asks.
+    let error = bench
+        .refused("esp_matter_partition_create", unit(told))
+        .await;
+    assert_eq!(error.code, "file-exists");
+    assert_eq!(std::fs::read(&out).unwrap(), image);
+
+    let drawn = |name: &str| unit(json!({"out": bench.path(name), "rotating_id": true}));
+    let first = bench
+        .done("esp_matter_partition_create", drawn("1.bin"))
+        .await;
+    let second = bench
+        .done("esp_matter_partition_create", drawn("2.bin"))
+        .await;
+    assert_eq!(first["passcode_drawn"], true);
+    assert_ne!(first["manual_code"], second["manual_code"]);
+    let journal = std::fs::read(bench.folder.journal()).unwrap_or_default();
+    let codes = [
+        &made["manual_code"],
+        &first["manual_code"],
+        &made["qr"],
+        &first["qr"],
+    ];
+    for code in codes
+        .map(|code| code.as_str().unwrap())
+        .into_iter()
+        .chain(["20202021"])
+    {
+        let found = journal
+            .windows(code.len())
+            .any(|part| part == code.as_bytes());
+        assert!(!found, "{code} is in the journal");
+    }
+}
+
+#[tokio::test]
+async fn a_matter_unit_that_could_not_be_commissioned_is_refused() {
+    let bench = Bench::new();
+    let passcode = bench.write("passcode", "20202021\n");
+    let certificate = bench.write("dac.pem", CERTIFICATE);
+    let key = PrivateKey::generate(Algorithm::EcdsaP256, &mut UnwrapErr(SysRng)).unwrap();
+    let key = bench.write("key.pem", key.to_pem().expose());
+    for (more, code) in [
+        (json!({"passcode": "12345678"}), "matter-passcode-forbidden"),
+        (json!({"passcode": "2020-2021"}), "matter-passcode"),
+        (
+            json!({"passcode": "20202021", "passcode_file": passcode}),
+            "matter-passcode-twice",
+        ),
+        (json!({"vendor_id": "0xFFFF"}), "matter-vendor"),
+        (json!({"vendor_id": "fff1"}), "number-invalid"),
+        (json!({"color": "pink"}), "matter-word"),
+        (json!({"salt": "00"}), "matter-salt"),
+        (json!({"made": "2026-02-29"}), "matter-date"),
+        (json!({"discovery": []}), "matter-discovery"),
+        (json!({"size": "0x800"}), "nvs-size"),
+        (json!({"key_file": key}), "cert-missing"),
+        (
+            json!({"dac": certificate, "pai": certificate, "key_file": key}),
+            "cert-key-mismatch",
+        ),
+        (json!({"declaration": certificate}), "matter-declaration"),
+        (json!({"nvs_keys": certificate}), "nvs-key-checksum"),
+    ] {
+        let order = matter_unit(&bench.path("no.bin"), &more);
+        let error = bench.refused("esp_matter_partition_create", order).await;
+        assert_eq!(error.code, code, "{more}");
+        assert!(!error.to_string().contains("2020"), "{error}");
+    }
+    assert!(!Path::new(&bench.path("no.bin")).exists());
 }
 
 #[tokio::test]

@@ -109,7 +109,7 @@ fn the_operations_that_were_promised_are_there() {
         esp_flash_encrypt recipe_release approval_list approval_grant \
         esp_partition_show esp_partition_convert esp_partition_create_ota esp_partition_custom \
         esp_partition_analyze esp_partition_flash esp_nvs_partition_create esp_nvs_partition_read \
-        esp_nvs_keys esp_cert_partition_create esp_cert_partition_read \
+        esp_nvs_keys esp_cert_partition_create esp_cert_partition_read esp_matter_partition_create \
         esp_ota_package_create esp_ota_validate esp_ota_partition_setup esp_ota_flash_prepare \
         esp_ota_status esp_ota_rollback esp_ota_deploy";
     let registry = registry();

@@ -108,6 +108,12 @@ def questions(made):
             "out": out("cert.bin"),
         },
         "esp_cert_partition_read": {"file": out("cert.bin")},
+        "esp_matter_partition_create": {
+            "vendor_id": "0xFFF1",
+            "product_id": "0x8000",
+            "serial": "SN1",
+            "out": out("matter.bin"),
+        },
         "esp_ota_validate": {"package": out("update.ota"), "unsigned": True},
         "esp_ota_status": {"file": otadata, "partitions": table},
         "esp_ota_partition_setup": {"package": out("update.ota"), "unsigned": True, "flash_size": "4MB"},

@@ -9,6 +9,7 @@ mod espflash;
 mod espsecure;
 mod esptool;
 mod images;
+mod matter;
 mod mcp;
 mod nvs;
 mod ota;

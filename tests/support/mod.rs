@@ -16,7 +16,7 @@ pub use client::Client;
 pub use fleet::{Fleet, FleetOptions};
 pub use live::{Live, PATIENCE, finish};
 pub use record::Record;
-pub use strangers::{python, stranger};
+pub use strangers::{matter_python, python, stranger};
 
 /// The repository's folder.
 pub fn root() -> &'static Path {

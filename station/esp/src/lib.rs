@@ -13,6 +13,7 @@ pub mod flasher_args;
 pub mod hex;
 pub mod image;
 pub mod loader;
+pub mod matter;
 pub mod nvs;
 pub mod ota;
 pub mod otadata;

@@ -1,6 +1,7 @@
 //! What lies in flash beside firmware, and the text it is made of.
 
 use station_esp::Chip;
+use station_esp::matter::FactoryRecord;
 use station_esp::nvs::{self, Content, NvsKeys, Version};
 use station_esp::otadata::{Applications, OTADATA_LENGTH, OtaData, State};
 use station_esp::partition::{Entry, Kind, Rules, Table};
@@ -128,6 +129,7 @@ pub(super) fn nvs_encrypted(bytes: &[u8]) -> bool {
 fn one_nvs(bytes: &[u8], keys: Option<&NvsKeys>) -> bool {
     let image = nvs::parse(bytes, keys).expect("whole pages are always read");
     let _ = (image.looks_encrypted(), image.erased(), image.to_csv());
+    let _ = FactoryRecord::read(&image);
     for found in &image.entries {
         assert!(found.offset as usize <= bytes.len());
     }

@@ -85,6 +85,7 @@ fn content(registry: Registry) -> Registry {
         .with::<nvs::NvsKeysMake>()
         .with::<cert::CertCreate>()
         .with::<cert::CertRead>()
+        .with::<cert::MatterCreate>()
         .with::<ota::PackageCreate>()
         .with::<ota::OtaValidate>()
         .with::<ota::OtaStatus>()

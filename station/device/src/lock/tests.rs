@@ -167,7 +167,8 @@ async fn an_endpoint_that_another_station_has_is_refused_with_its_pid() {
         error,
         DeviceError::PortInUse { pid: Some(pid), .. } if pid == std::process::id()
     ));
-    drop(file);
+    // Closing is not enough: a child that another test is just starting has the same open file.
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::Unlock).unwrap();
     PortLock::take(&address, &folders(root.path()))
         .await
         .unwrap();

@@ -504,3 +504,16 @@ fn an_image_read_with_other_keys_says_so() {
     let empty = parse(&[0xFF; 0x3000], None).unwrap();
     assert!(!empty.looks_encrypted() && empty.findings.is_empty());
 }
+
+#[test]
+fn what_formats_for_debugging_shows_no_value() {
+    let content = content("n,namespace,,\nk,data,string,opensesame\nb,data,hex2bin,c0ffee\n");
+    let shown = format!("{content:?}");
+    assert!(shown.contains("string(11 bytes)"), "{shown}");
+    assert!(
+        !shown.contains("opensesame") && !shown.contains("192"),
+        "{shown}"
+    );
+    let image = build(&content, 0x3000, Version::V2).unwrap();
+    assert!(!format!("{:?}", parse(&image, None).unwrap()).contains("opensesame"));
+}

@@ -1,10 +1,13 @@
 //! One value of an NVS table.
 
+use std::fmt;
+
 use super::cell;
 use super::error::Fault;
 
-/// A value with its type.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A value with its type. It may be a password or a key, so what formats it for debugging shows how long it
+/// is, not what it is.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Value {
     /// Unsigned, 8 bits.
     U8(u8),
@@ -26,6 +29,12 @@ pub enum Value {
     String(String),
     /// Bytes.
     Blob(Vec<u8>),
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({} bytes)", self.encoding(), self.length())
+    }
 }
 
 impl Value {

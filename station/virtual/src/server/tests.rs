@@ -37,6 +37,11 @@ fn sync() -> Vec<u8> {
 /// The beginning of an answer to SYNC.
 const SYNCED: &[u8] = b"\xC0\x01\x08";
 
+/// Reads a register, which nothing else here does: answers to earlier knocks may still come.
+const QUESTION: &[u8] = b"\xC0\x00\x0A\x04\x00\x00\x00\x00\x00\x00\x10\x00\x40\xC0";
+/// How its answer begins.
+const ANSWERED: &[u8] = b"\xC0\x01\x0A";
+
 /// Reads until `wanted` has come, or fails after the deadline.
 async fn until(stream: &mut (impl AsyncRead + Unpin), wanted: &[u8]) -> Vec<u8> {
     let mut seen = Vec::new();
@@ -256,15 +261,18 @@ async fn a_terminal_at_the_wrong_rate_is_not_understood() {
     let dir = tempfile::tempdir().unwrap();
     let control = waiting().await;
     let link = pty::open(&control, &dir.path().join("bay1")).await.unwrap();
+    // Until it has understood something, the ROM takes on whatever rate it hears.
+    Terminal::open(link.path(), 115_200).knock().await;
     let mut slow = Terminal::open(link.path(), 38_400);
-    slow.writer.write_all(&sync()).await.unwrap();
-    assert!(!holds(
-        &during(&mut slow.reader, Duration::from_millis(300)).await,
-        SYNCED
-    ));
+    slow.writer.write_all(QUESTION).await.unwrap();
+    let heard = during(&mut slow.reader, Duration::from_millis(300)).await;
+    assert!(!holds(&heard, ANSWERED));
     assert_eq!(control.state().await.unwrap().host_baud, Some(38_400));
     drop(slow);
-    Terminal::open(link.path(), 115_200).knock().await;
+    let mut right = Terminal::open(link.path(), 115_200);
+    right.knock().await;
+    right.writer.write_all(QUESTION).await.unwrap();
+    until(&mut right.reader, ANSWERED).await;
 }
 
 #[tokio::test]
@@ -363,17 +371,16 @@ async fn the_rate_set_over_rfc_2217_is_the_rate_of_its_bytes() {
     let control = waiting().await;
     let server = rfc2217::serve(&control, 0).await.unwrap();
     let mut client = TcpStream::connect(server.address()).await.unwrap();
+    knock(&mut client).await;
     let [.., high, low] = 38_400u32.to_be_bytes();
     client.write_all(&[0xFF, 0xFB, 44]).await.unwrap();
     client
         .write_all(&[0xFF, 0xFA, 44, 1, 0, 0, high, low, 0xFF, 0xF0])
         .await
         .unwrap();
-    client.write_all(&sync()).await.unwrap();
-    assert!(!holds(
-        &during(&mut client, Duration::from_millis(300)).await,
-        SYNCED
-    ));
+    client.write_all(QUESTION).await.unwrap();
+    let heard = during(&mut client, Duration::from_millis(300)).await;
+    assert!(!holds(&heard, ANSWERED));
     assert_eq!(control.state().await.unwrap().host_baud, Some(38_400));
 }
 

@@ -18,6 +18,7 @@ use station_esp::cert::{
 use station_esp::command::{DataBlock, Dialect, FlashBegin, RegisterWrite, Request};
 use station_esp::command::{Response, SecurityInfo, Status};
 use station_esp::image::Part;
+use station_esp::matter::{Calendar, Color, Discriminator, FactoryData, Finish, Product, Verifier};
 use station_esp::nvs::{self, Content, NvsKeys, Value, Version};
 use station_esp::ota::{Manifest, Package};
 use station_esp::otadata::{OtaData, State};
@@ -263,6 +264,40 @@ fn tables() {
     put("otadata", "two-slots", data.to_bytes());
 }
 
+fn matter_unit() -> Content {
+    let some = |text: &str| Some(text.to_owned());
+    let product = Product {
+        vendor_id: 0xFFF1,
+        vendor_name: some("Maker"),
+        product_id: 0x8000,
+        product_name: some("Lamp"),
+        hardware_version: Some(7),
+        hardware_version_text: some("7b"),
+        finish: Some(Finish::Satin),
+        color: Some(Color::Nickel),
+        part_number: some("L-7"),
+        calendars: vec![Calendar::Gregorian, Calendar::Buddhist],
+        locales: vec!["en-GB".to_owned(), "de".to_owned()],
+        labels: vec!["0/orientation/up".parse().expect("a label")],
+        modes: Vec::new(),
+        label: some("A lamp"),
+        url: some("https://lamp.example"),
+    };
+    let passcode = "20202021".parse().expect("a passcode");
+    let verifier = Verifier::derive(&passcode, &[7; 16], 1000).expect("a verifier");
+    let unit = FactoryData {
+        product,
+        serial: "SN-1".to_owned(),
+        made: Some("2026-04-01".parse().expect("a day")),
+        discriminator: Discriminator::new(3840).expect("a discriminator"),
+        verifier,
+        rotating_id: Some(Secret::new(vec![5; 16])),
+        attestation: None,
+        declaration: None,
+    };
+    unit.to_content().expect("a unit")
+}
+
 fn nvs_images() {
     let mut content = Content::new();
     let rows = [
@@ -289,6 +324,8 @@ fn nvs_images() {
     let plain = nvs::build(&content, 0x3000, Version::V2).expect("an image");
     put("nvs", "two-pages", &plain[..0x2000]);
     put("nvs-csv", "table", NVS);
+    let plain = nvs::build(&matter_unit(), 0x3000, Version::V2).expect("an image");
+    put("nvs", "matter", &plain[..0x1000]);
     put("nvs-keys", "page", &keys.to_partition().expose()[..72]);
 }
 

@@ -181,7 +181,8 @@ impl CreateParameters {
     }
 }
 
-async fn certificate(
+/// Reads a certificate, if one was named.
+pub(super) async fn certificate(
     station: &Station,
     file: Option<&Path>,
 ) -> Result<Option<Certificate>, OperationError> {

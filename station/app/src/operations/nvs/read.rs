@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use station_esp::matter::is_private;
 use station_esp::nvs::{self, Found, Image, NvsKeys, Page, Value};
 
 use super::super::columns::columns;
@@ -46,6 +47,9 @@ pub struct ReadParameters {
     pub csv: Option<PathBuf>,
 }
 
+/// What stands for a private key.
+const HIDDEN: &str = "(secret)";
+
 fn partition() -> String {
     "nvs".to_owned()
 }
@@ -59,7 +63,8 @@ pub struct EntryView {
     pub key: String,
     /// How it is stored: u8, i8 … u64, i64, string, or hex2bin for bytes
     pub encoding: String,
-    /// The value as it would stand in CSV: numbers in decimal, bytes in hex
+    /// The value as it would stand in CSV: numbers in decimal, bytes in hex; `(secret)` for the private key of a
+    /// Matter unit
     pub value: String,
     /// Bytes of the value; of bytes only the first 1024 are shown
     pub length: usize,
@@ -70,6 +75,7 @@ pub struct EntryView {
 impl EntryView {
     fn of(found: &Found) -> Self {
         let value = match &found.value {
+            Value::Blob(_) if is_private(&found.namespace, &found.key) => HIDDEN.to_owned(),
             Value::Blob(bytes) => hex::encode(&bytes[..bytes.len().min(MAX_BLOB)]),
             Value::U8(_)
             | Value::I8(_)
