@@ -7,7 +7,7 @@ use std::fmt;
 
 use p256::elliptic_curve::ALGORITHM_OID as EC_OID;
 use p256::pkcs8::der::pem::{self, Decoder, LineEnding};
-use p256::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _, PrivateKeyInfoRef};
+use p256::pkcs8::{DecodePrivateKey as _, Document, EncodePublicKey as _, PrivateKeyInfoRef};
 use rsa::RsaPrivateKey;
 use rsa::pkcs1::DecodeRsaPrivateKey as _;
 use rsa::traits::{PrivateKeyParts as _, PublicKeyParts as _};
@@ -171,67 +171,40 @@ impl KeyFile {
 
     fn from_p192(key: &P192Secret, encoding: Encoding) -> Result<Self, CertError> {
         let (der, public) = (key.to_sec1_der(), key.public_key().to_public_key_der());
-        let scalar = Secret::new(Zeroizing::new(key.to_bytes()).to_vec());
-        let (Ok(der), Ok(public)) = (der, public) else {
-            return Err(unreadable("its curve numbers make no key"));
-        };
-        let public = public.as_bytes();
-        Ok(Self::on_curve(
-            KeyKind::EcdsaP192,
-            encoding,
-            der,
-            public,
-            scalar,
-        ))
+        let scalar = Zeroizing::new(key.to_bytes());
+        Self::on_curve(KeyKind::EcdsaP192, encoding, der.ok(), public.ok(), &scalar)
     }
 
     fn from_p256(key: &p256::SecretKey, encoding: Encoding) -> Result<Self, CertError> {
         let (der, public) = (key.to_sec1_der(), key.public_key().to_public_key_der());
-        let scalar = Secret::new(Zeroizing::new(key.to_bytes()).to_vec());
-        let (Ok(der), Ok(public)) = (der, public) else {
-            return Err(unreadable("its curve numbers make no key"));
-        };
-        let public = public.as_bytes();
-        Ok(Self::on_curve(
-            KeyKind::EcdsaP256,
-            encoding,
-            der,
-            public,
-            scalar,
-        ))
+        let scalar = Zeroizing::new(key.to_bytes());
+        Self::on_curve(KeyKind::EcdsaP256, encoding, der.ok(), public.ok(), &scalar)
     }
 
     fn from_p384(key: &p384::SecretKey, encoding: Encoding) -> Result<Self, CertError> {
         let (der, public) = (key.to_sec1_der(), key.public_key().to_public_key_der());
-        let scalar = Secret::new(Zeroizing::new(key.to_bytes()).to_vec());
-        let (Ok(der), Ok(public)) = (der, public) else {
-            return Err(unreadable("its curve numbers make no key"));
-        };
-        let public = public.as_bytes();
-        Ok(Self::on_curve(
-            KeyKind::EcdsaP384,
-            encoding,
-            der,
-            public,
-            scalar,
-        ))
+        let scalar = Zeroizing::new(key.to_bytes());
+        Self::on_curve(KeyKind::EcdsaP384, encoding, der.ok(), public.ok(), &scalar)
     }
 
     fn on_curve(
         kind: KeyKind,
         encoding: Encoding,
-        traditional: Zeroizing<Vec<u8>>,
-        public: &[u8],
-        scalar: Secret,
-    ) -> Self {
-        Self {
+        traditional: Option<Zeroizing<Vec<u8>>>,
+        public: Option<Document>,
+        scalar: &[u8],
+    ) -> Result<Self, CertError> {
+        let (Some(traditional), Some(public)) = (traditional, public) else {
+            return Err(unreadable("its curve numbers make no key"));
+        };
+        Ok(Self {
             kind,
             encoding,
             traditional,
-            public: public.to_vec(),
+            public: public.into_vec(),
             rsa: None,
-            scalar: Some(scalar),
-        }
+            scalar: Some(Secret::new(scalar.to_vec())),
+        })
     }
 
     /// What it is.

@@ -168,9 +168,10 @@ fn erase(table: &Spanned<EraseTable>, scope: &Scope<'_>, context: &mut Context) 
             None
         }
         (false, _) => {
-            context.error(
-                Finding::new(Code::MissingKey, table.span(), "`erase` erases nothing")
-                    .hint("add `all = true`, or `ranges = [{ at = \"nvs\" }]`"),
+            context.missing(
+                table.span(),
+                "`erase` erases nothing",
+                "add `all = true`, or `ranges = [{ at = \"nvs\" }]`",
             );
             None
         }
@@ -268,9 +269,10 @@ fn check(table: &Spanned<CheckTable>, scope: &Scope<'_>, context: &mut Context) 
         && check.flash_encryption.is_none()
         && check.policy.is_none();
     if nothing {
-        context.error(
-            Finding::new(Code::MissingKey, table.span(), "`check` checks nothing")
-                .hint("add `images`, `blank`, `secure_boot`, `flash_encryption` or `policy`"),
+        context.missing(
+            table.span(),
+            "`check` checks nothing",
+            "add `images`, `blank`, `secure_boot`, `flash_encryption` or `policy`",
         );
         return None;
     }

@@ -78,13 +78,10 @@ fn source<'a>(
             None
         }
         (None, None) => {
-            context.error(
-                Finding::new(
-                    Code::MissingKey,
-                    table.span(),
-                    "`data` has neither `value` nor `file`",
-                )
-                .hint("for example `value = \"{serial}\"`"),
+            context.missing(
+                table.span(),
+                "`data` has neither `value` nor `file`",
+                "for example `value = \"{serial}\"`",
             );
             None
         }

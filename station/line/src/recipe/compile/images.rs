@@ -216,9 +216,10 @@ fn recognise(entry: &Entry<'_>, context: &mut Context) -> Option<Vec<Recognised>
     let found = alone(entry, context);
     if image.at.is_none() {
         let message = format!("image `{}` has no `at`", entry.name.get_ref());
-        context.error(
-            Finding::new(Code::MissingKey, entry.span.clone(), message)
-                .hint("say where it goes: an offset or a partition, as in `at = \"factory\"`"),
+        context.missing(
+            entry.span.clone(),
+            message,
+            "say where it goes: an offset or a partition, as in `at = \"factory\"`",
         );
         return None;
     }

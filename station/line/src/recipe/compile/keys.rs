@@ -167,9 +167,10 @@ fn given<'a>(
             Some((PlanKeySource::Shared, wanted.kind))
         }
         (None, None, None) => {
-            context.error(
-                Finding::new(Code::MissingKey, span, "`source` says nothing")
-                    .hint("write `\"generate\"`, or `{ file = \"key.bin\" }`"),
+            context.missing(
+                span,
+                "`source` says nothing",
+                "write `\"generate\"`, or `{ file = \"key.bin\" }`",
             );
             None
         }

@@ -288,10 +288,7 @@ impl Layout {
             Place::Offset(offset) => {
                 let Some((size, _)) = &wanted else {
                     let message = "`size` is missing beside an offset";
-                    context.error(
-                        Finding::new(Code::MissingKey, span, message)
-                            .hint("for example `size = \"4KB\"`"),
-                    );
+                    context.missing(span, message, "for example `size = \"4KB\"`");
                     return None;
                 };
                 Range {

@@ -220,6 +220,11 @@ impl Context {
         }
     }
 
+    /// Something that is needed stands nowhere.
+    fn missing(&mut self, span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) {
+        self.error(Finding::new(Code::MissingKey, span, message).hint(hint));
+    }
+
     fn warn(&mut self, finding: Finding) {
         self.warnings.push(finding);
     }

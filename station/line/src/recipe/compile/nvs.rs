@@ -47,9 +47,10 @@ pub(super) fn compile(
     };
     let rows = nvs.values.as_deref().unwrap_or_default();
     if nvs.csv.is_none() && rows.is_empty() {
-        context.error(
-            Finding::new(Code::MissingKey, table.span(), "`nvs` has no entries")
-                .hint("add `csv = \"base.csv\"`, `values = […]`, or both"),
+        context.missing(
+            table.span(),
+            "`nvs` has no entries",
+            "add `csv = \"base.csv\"`, `values = […]`, or both",
         );
         return None;
     }
@@ -100,13 +101,10 @@ fn range(table: &Spanned<NvsTable>, scope: &Scope<'_>, context: &mut Context) ->
             return None;
         }
         (None, None) => {
-            context.error(
-                Finding::new(
-                    Code::MissingKey,
-                    table.span(),
-                    "`nvs` has neither `partition` nor `at`",
-                )
-                .hint("for example `partition = \"nvs\"`"),
+            context.missing(
+                table.span(),
+                "`nvs` has neither `partition` nor `at`",
+                "for example `partition = \"nvs\"`",
             );
             return None;
         }
@@ -444,13 +442,10 @@ fn encryption(
             None
         }
         (None, None) => {
-            context.error(
-                Finding::new(
-                    Code::MissingKey,
-                    table.span(),
-                    "`encryption` has neither `keys` nor `hmac`",
-                )
-                .hint("for example `hmac = \"nvs key\"`: the step that burns the key"),
+            context.missing(
+                table.span(),
+                "`encryption` has neither `keys` nor `hmac`",
+                "for example `hmac = \"nvs key\"`: the step that burns the key",
             );
             None
         }

@@ -33,26 +33,20 @@ pub(super) fn compile(
             None
         }
         (None, None) => {
-            context.error(
-                Finding::new(
-                    Code::MissingKey,
-                    table.span(),
-                    "`read` has neither `at` nor `nvs`",
-                )
-                .hint("for example `at = \"serial\"`"),
+            context.missing(
+                table.span(),
+                "`read` has neither `at` nor `nvs`",
+                "for example `at = \"serial\"`",
             );
             None
         }
     };
     let attach = read.attach.unwrap_or(false);
     if read.equals.is_none() && read.measure.is_none() && !attach {
-        context.error(
-            Finding::new(
-                Code::MissingKey,
-                table.span(),
-                "`read` does nothing with what it reads",
-            )
-            .hint("add `equals`, `measure` or `attach = true`"),
+        context.missing(
+            table.span(),
+            "`read` does nothing with what it reads",
+            "add `equals`, `measure` or `attach = true`",
         );
     }
     let equals = read.equals.as_ref();

@@ -217,13 +217,10 @@ fn exchange(
 ) -> Exchange {
     let exchange = table.get_ref();
     if exchange.send.is_none() && exchange.pattern.is_none() {
-        context.error(
-            Finding::new(
-                Code::MissingKey,
-                table.span(),
-                "the exchange neither sends nor waits for anything",
-            )
-            .hint("add `send`, `pattern`, or both"),
+        context.missing(
+            table.span(),
+            "the exchange neither sends nor waits for anything",
+            "add `send`, `pattern`, or both",
         );
     }
     if let Some(send) = &exchange.send
@@ -398,9 +395,7 @@ pub(super) fn limits_without_measure(judged: &Judged<'_>, context: &mut Context)
     for (name, place) in places {
         if let Some(place) = place {
             let message = format!("`{name}` judges nothing, for nothing is measured");
-            context.error(
-                Finding::new(Code::MissingKey, place, message).hint("add `measure = \"NAME\"`"),
-            );
+            context.missing(place, message, "add `measure = \"NAME\"`");
             return;
         }
     }

@@ -216,9 +216,10 @@ pub(super) fn efuse(
         && step.custom_mac.is_none()
         && step.flash_voltage.is_none();
     if nothing {
-        context.error(
-            Finding::new(Code::MissingKey, table.span(), "`efuse` burns nothing")
-                .hint("for example `fields = { DIS_USB_JTAG = true }`"),
+        context.missing(
+            table.span(),
+            "`efuse` burns nothing",
+            "for example `fields = { DIS_USB_JTAG = true }`",
         );
         return None;
     }

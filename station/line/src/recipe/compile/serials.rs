@@ -89,13 +89,10 @@ pub(super) fn compile(
             nothing
         }
         (None, None) => {
-            context.error(
-                Finding::new(
-                    Code::MissingKey,
-                    table.span(),
-                    "`[serial]` has neither `pattern` nor `from`",
-                )
-                .hint("for example `pattern = \"SN{counter:06}\"`"),
+            context.missing(
+                table.span(),
+                "`[serial]` has neither `pattern` nor `from`",
+                "for example `pattern = \"SN{counter:06}\"`",
             );
             nothing
         }
@@ -163,9 +160,10 @@ fn from_list(
     let serial = table.get_ref();
     let allowed = allowed(serial, context);
     let Some(column) = &serial.column else {
-        context.error(
-            Finding::new(Code::MissingKey, from.span(), "`from` needs `column`")
-                .hint("for example `column = \"serial\"`"),
+        context.missing(
+            from.span(),
+            "`from` needs `column`",
+            "for example `column = \"serial\"`",
         );
         return None;
     };

@@ -33,9 +33,10 @@ pub(super) fn trusted(table: &Spanned<DigestTable>, context: &mut Context) -> Op
             return None;
         }
         (None, None) => {
-            context.error(
-                Finding::new(Code::MissingKey, table.span(), "the digest has no source")
-                    .hint("for example `{ public_key = \"signing.pem\" }`"),
+            context.missing(
+                table.span(),
+                "the digest has no source",
+                "for example `{ public_key = \"signing.pem\" }`",
             );
             return None;
         }

@@ -70,13 +70,10 @@ fn key<'a>(
             None
         }
         (None, None) => {
-            context.error(
-                Finding::new(
-                    Code::MissingKey,
-                    table.span(),
-                    "`[values]` has neither `mac` nor `serial`",
-                )
-                .hint("for example `mac = \"mac\"`: the column that names the unit"),
+            context.missing(
+                table.span(),
+                "`[values]` has neither `mac` nor `serial`",
+                "for example `mac = \"mac\"`: the column that names the unit",
             );
             None
         }

@@ -4,7 +4,7 @@
 use station_esp::efuse::FieldName;
 use tempfile::TempDir;
 
-use super::plant::{C3, ESP32, Kind, OLD_ESP32, Plant, recipe, write_parts};
+use super::plant::{C3, ESP32, Kind, OLD_ESP32, Plant, recipe, unencrypted, write_parts};
 use crate::outcome::Outcome;
 use crate::recipe::compile_text;
 
@@ -142,16 +142,6 @@ fn the_first_secure_boot_is_encrypted_on_every_unit_or_on_none() {
         refused.contains("also for units that this leaves out"),
         "{refused}"
     );
-}
-
-/// Without flash encryption the step itself writes the digest.
-fn unencrypted() -> String {
-    let text = recipe(&OLD_ESP32);
-    let from = text.find("[[step]]\nname = \"encryption\"").unwrap();
-    let to = text.find("[[step]]\nname = \"secure boot\"").unwrap();
-    let flash =
-        "[[step]]\nname = \"flash\"\nflash = { images = [\"bootloader\", \"table\", \"app\"] }\n";
-    [&text[..from], flash, &text[to..]].concat()
 }
 
 #[tokio::test(start_paused = true)]

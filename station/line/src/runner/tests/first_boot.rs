@@ -7,7 +7,9 @@ use station_esp::secure::encryption::{self, FlashKey, Scheme};
 use station_esp::secure::signature::{self, SignedImage, v1};
 use tempfile::TempDir;
 
-use super::plant::{C2, Kind, OLD_ESP32, Plant, S3, chance, recipe, signing_key, write_parts};
+use super::plant::{
+    C2, Kind, OLD_ESP32, Plant, S3, chance, recipe, signing_key, unencrypted, write_parts,
+};
 use crate::event::EventKind;
 use crate::keys::{KeyName, KeyOwner};
 use crate::outcome::Outcome;
@@ -170,16 +172,6 @@ async fn the_digest_is_that_of_the_units_own_key_and_ciphertext_of_its_other_one
         |event| matches!(&event.kind, EventKind::KeySealed { key, .. } if key == "secure-boot"),
     );
     assert!(sealed.count() >= 1);
-}
-
-/// Without flash encryption the step itself writes the digest.
-fn unencrypted() -> String {
-    let text = recipe(&OLD_ESP32);
-    let from = text.find("[[step]]\nname = \"encryption\"").unwrap();
-    let to = text.find("[[step]]\nname = \"secure boot\"").unwrap();
-    let flash =
-        "[[step]]\nname = \"flash\"\nflash = { images = [\"bootloader\", \"table\", \"app\"] }\n";
-    [&text[..from], flash, &text[to..]].concat()
 }
 
 #[tokio::test(start_paused = true)]

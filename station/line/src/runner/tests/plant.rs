@@ -211,6 +211,16 @@ test = {{ boot = true, expect = "SELFTEST READY", within = "3s", script = [
     )
 }
 
+/// The recipe of an old ESP32 without flash encryption: its secure boot step writes the digest itself.
+pub(super) fn unencrypted() -> String {
+    let text = recipe(&OLD_ESP32);
+    let from = text.find("[[step]]\nname = \"encryption\"").unwrap();
+    let to = text.find("[[step]]\nname = \"secure boot\"").unwrap();
+    let flash =
+        "[[step]]\nname = \"flash\"\nflash = { images = [\"bootloader\", \"table\", \"app\"] }\n";
+    [&text[..from], flash, &text[to..]].concat()
+}
+
 /// Writes the files that the recipe names.
 pub(super) fn write_parts(kind: &Kind, folder: &TempDir) {
     let (ram, rom) = addresses(kind.chip);
